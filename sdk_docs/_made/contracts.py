@@ -36,6 +36,7 @@ GROUPS: Final = {
     "Commands": ("CommandSpec",),
     "Checks": ("CheckSpec", "Finding"),
     "Settings": ("Secret",),
+    "Telling what happens": ("emit",),
 }  # fmt: skip
 PLACES: Final = (
     place.Place, place.PlaceOptions, place.DeviceOffer, place.Link, place.RemoteTensor,
@@ -79,7 +80,7 @@ def plans() -> str:
 
 
 def page() -> str:
-    """Every group of public names, and the events."""
+    """Every group of public names."""
     parts = []
     for title, names in GROUPS.items():
         present = [name for name in names if name in deepseek_core.__all__]
@@ -93,15 +94,7 @@ def page() -> str:
     parts += map(section, LAUNCHERS)
     parts += ["## Compression of models", "In the module `deepseek_core.compression`."]
     parts += [section(getattr(compression, name)) for name in compression.__all__]
-    parts += ["## Events", "In the module `deepseek_core.events`; `ds_on_event` gets them."]
-    parts += [section(event) for event in events()]
     return "\n\n".join(parts)
-
-
-def events() -> list[type]:
-    """`Event` and all that are one, in the order of their module."""
-    found = [v for v in vars(deepseek_core.events).values() if inspect.isclass(v)]
-    return [v for v in found if issubclass(v, deepseek_core.events.Event)]
 
 
 def section(item: type) -> str:

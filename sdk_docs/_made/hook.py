@@ -19,6 +19,7 @@ import constants
 import contracts
 import drawings
 import error_tree
+import event_types
 import group_command_line
 import hook_specs
 import recipe_options
@@ -42,6 +43,7 @@ MAKERS: Final[dict[str, Callable[[], str]]] = {
     "ds_filesystem": store_python.filesystem,
     "ds_errors": store_python.error_numbers,
     "switches": configuration.switches,
+    "events": event_types.page,
     "plans": contracts.plans,
     "records_and_classes": contracts.page,
     "errors": error_tree.page,

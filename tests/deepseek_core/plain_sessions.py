@@ -15,13 +15,14 @@ import plain_devices  # isort: skip
 
 
 def plain_session(
-    folder, *device_ids, factory="plain_devices:PlainDevice", limits=None, finite=False, **options
-):
+    folder, *device_ids, factory="plain_devices:PlainDevice", limits=None, finite=False,
+    registry=None, **options
+):  # fmt: skip
     """A session whose devices are of this factory; `options` are those of the device's spec.
 
     `limits` and `finite` are what a session calls `limits` and `check_finite`.
     """
-    registry = Registry(plugins=(), switches=Switches())
+    registry = registry or Registry(plugins=(), switches=Switches())
     made = Session(registry=registry, cache_dir=folder)
     spec = DeviceSpec(
         name="plain", kind="cpu", factory=factory, probe="plain_devices:info", **options

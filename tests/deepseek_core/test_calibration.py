@@ -49,6 +49,9 @@ class Listening:
     def emit(self, event):
         self.heard.append(event)
 
+    def settle(self):
+        """Nothing waits: each is heard at once."""
+
 
 def freed():
     loads = sorted(row[1:] for row in plain_devices.LOG if row[0] == "load")

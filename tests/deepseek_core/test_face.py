@@ -8,7 +8,7 @@ import deepseek_core
 from deepseek_core import hooks
 from deepseek_core.discovery.hooks import HOOK_NAMES
 
-MOST_NAMES = 58
+MOST_NAMES = 59
 SPECS = [getattr(hooks, name) for name in HOOK_NAMES]
 
 

@@ -10,6 +10,7 @@ from deepseek_core import FrontendSpec
 from deepseek_core.contracts.errors import ArtifactError, PluginError
 from deepseek_core.contracts.event import Event
 from deepseek_core.discovery import hooks
+from deepseek_core.discovery.courier import COURIER
 from deepseek_core.discovery.hooks import Hooks
 from deepseek_core.discovery.loader import discover
 from deepseek_core.discovery.registry import Registered, Registry, find_frontend, load_locator
@@ -52,6 +53,7 @@ def test_every_listener_hears_although_one_raises(find, tmp_path, caplog):
     registry = find(tmp_path)
     for _ in range(3):
         registry.emit(Event(time_s=time.time()))
+    assert COURIER.drain(30)
     assert [len(heard_by(name)) for name in ("a_deaf", "b_exits", "c_well")] == [3, 3, 3]
     assert registry.listener_errors == {
         "a_deaf": "OSError: pager is off",
@@ -78,6 +80,7 @@ def test_a_broken_plugin_hears_nothing(find, tmp_path):
     )
     registry = find(zoo.install(tmp_path, "half", hooks=source, deed="pass"))
     registry.emit(Event(time_s=0.0))
+    assert COURIER.drain(30)
     assert heard_by("half") == []
 
 

@@ -13,6 +13,7 @@ from deepseek_core import DeviceInfo, DeviceSpec, Session, errors, open_tier
 from deepseek_core.contracts.device import OpenOptions
 from deepseek_core.contracts.errors import DeepSeekError, DeviceUnavailable, PluginError
 from deepseek_core.contracts.event import Event
+from deepseek_core.discovery.courier import COURIER
 from deepseek_core.discovery.loader import discover
 from deepseek_core.discovery.probe_result import ended
 from deepseek_core.discovery.registry import Registered, load_locator
@@ -234,6 +235,7 @@ def test_in_a_listener_it_never_breaks_the_caller(name, find, tmp_path):
     zoo.install(tmp_path, "b_well", hooks=heard)
     registry = find()
     registry.emit(Event(time_s=0.0))
+    assert COURIER.drain(30)
     assert len(sys.modules["zoo_b_well.hooks"].heard) == 1
     assert list(registry.listener_errors) == ["a_bad"]
 

@@ -1,7 +1,9 @@
 /* A libnvidia-ml.so.1 that tells what the file in FAKE_NVML says; the tests compile it.
 
    A line is `word value`; `gpu` and `instance` begin a card and a MIG instance, the lines after
-   one of them are its own. `hang` is how many calls of any function return before one does not. */
+   one of them are its own. `hang` is how many calls of any function return before one does not.
+   `lasts` is how often a card tells its utilization before it is lost; `traffic` is what its
+   counters of PCIe bytes grow by at each look, `slow` its PCIe throughput in KB/s. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +15,8 @@
 typedef struct Unit {
     char name[96], uuid[96], bus[32];
     int major, minor, lost, mig, gi, ci, instances, temperature, power, busy, garbled, shared;
-    unsigned long long mem, used;
+    int clock, reasons, ecc, traffic, slow, bandwidth, lasts, calls;
+    unsigned long long mem, used, moved;
     struct Unit *instance[MOST];
 } Unit;
 
@@ -42,6 +45,8 @@ static void read_file(void) {
             now = &cards[count++];
             memset(now, 0, sizeof *now);
             now->temperature = now->power = now->busy = -1;
+            now->clock = now->reasons = now->ecc = now->traffic = now->slow = now->bandwidth = -1;
+            now->lasts = -1;
         } else if (!strcmp(word, "instance")) {
             Unit *card = &cards[count - 1];
             now = card->instance[card->instances++] = calloc(1, sizeof(Unit));
@@ -65,6 +70,13 @@ static void read_file(void) {
         else if (!strcmp(word, "garbled")) now->garbled = (int)number;
         else if (!strcmp(word, "shared")) now->shared = (int)number;
         else if (!strcmp(word, "busy")) now->busy = (int)number;
+        else if (!strcmp(word, "clock")) now->clock = (int)number;
+        else if (!strcmp(word, "reasons")) now->reasons = (int)number;
+        else if (!strcmp(word, "ecc")) now->ecc = (int)number;
+        else if (!strcmp(word, "traffic")) now->traffic = (int)number;
+        else if (!strcmp(word, "slow")) now->slow = (int)number;
+        else if (!strcmp(word, "bandwidth")) now->bandwidth = (int)number;
+        else if (!strcmp(word, "lasts")) now->lasts = (int)number;
         else abort();
     }
     if (file) fclose(file);
@@ -141,6 +153,59 @@ API int nvmlDeviceGetPowerUsage(Unit *u, unsigned *out) {
     return u->power < 0 ? 3 : 0;
 }
 API int nvmlDeviceGetUtilizationRates(Unit *u, unsigned *out) {
+    if (u->lasts >= 0 && u->calls++ >= u->lasts) return 15;
     out[0] = (unsigned)u->busy; out[1] = (unsigned)u->busy / 2;
     return u->busy < 0 ? 3 : 0;
+}
+API int nvmlDeviceGetClockInfo(Unit *u, int which, unsigned *out) {
+    (void)which;
+    *out = (unsigned)u->clock;
+    return u->clock < 0 ? 3 : 0;
+}
+API int nvmlDeviceGetCurrentClocksThrottleReasons(Unit *u, unsigned long long *out) {
+    *out = (unsigned long long)u->reasons;
+    return u->reasons < 0 ? 3 : 0;
+}
+API int nvmlDeviceGetTotalEccErrors(Unit *u, int kind, int since, unsigned long long *out) {
+    (void)kind; (void)since;
+    *out = (unsigned long long)u->ecc;
+    return u->ecc < 0 ? 3 : 0;
+}
+API int nvmlDeviceGetPcieThroughput(Unit *u, int which, unsigned *out) {
+    *out = (unsigned)u->slow * (unsigned)(which + 1);
+    return u->slow < 0 ? 3 : 0;
+}
+
+typedef struct Field {
+    unsigned id, scope;
+    long long time, latency;
+    unsigned type, status;
+    unsigned long long value;
+} Field;
+
+API int nvmlDeviceGetFieldValues(Unit *u, int number, Field *fields) {
+    for (int i = 0; i < number; i++) {
+        fields[i].status = u->traffic < 0 ? 3 : 0;
+        fields[i].value = u->moved += (unsigned long long)u->traffic;
+    }
+    return 0;
+}
+
+typedef struct Asked {
+    unsigned version, number;
+    Unit **one, **two;
+    struct { unsigned id, status; double value; } first;
+} Asked;
+
+API int nvmlGpmQueryDeviceSupport(Unit *u, unsigned *out) {
+    out[1] = u->bandwidth >= 0;
+    return 0;
+}
+API int nvmlGpmSampleAlloc(Unit ***out) { *out = calloc(1, sizeof **out); return 0; }
+API int nvmlGpmSampleGet(Unit *u, Unit **sample) { *sample = u; return 0; }
+API int nvmlGpmMetricsGet(Asked *asked) {
+    if (asked->version != 1 || asked->number != 1 || asked->first.id != 10) return 2;
+    asked->first.status = *asked->one != *asked->two;
+    asked->first.value = (*asked->one)->bandwidth;
+    return 0;
 }

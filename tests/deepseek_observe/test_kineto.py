@@ -5,13 +5,15 @@ import io
 import json
 import random
 
+import msgspec
 import numpy as np
 import pytest
 from timelines import TRACES
 
 from deepseek_core import errors
 from deepseek_observe.profile.profile import profile
-from deepseek_observe.reading.events import events
+from deepseek_observe.reading.events import events, nanoseconds
+from deepseek_observe.reading.exchanges import bus_nbytes
 from deepseek_observe.reading.kineto import read_kineto
 from deepseek_observe.reading.reading import read_trace
 from deepseek_observe.timeline.classes import HOST, WORK, Class
@@ -69,6 +71,19 @@ def test_times_that_count_from_1970_are_exact(tmp_path):
     found = read_kineto(path)
     assert found.origin_ns == 1712195495519689813
     assert found.durations.tolist() == [63007]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("5", 5000), ("5.1", 5100), ("5.25", 5250), ("5.0009", 5000), ("1712195495519689.813",
+        1712195495519689813), ("-1.5", -1500), ("-0.001", -1), ("1.5e3", 1_500_000), ("5E-1", 500),
+        ('"7.25"', 7250), ('"x"', None), ("null", None), ("", None), ("[1]", None), ("true", None),
+        ("1e300", None), ("4611686018427388", None), ('"NaN"', None), ('"Infinity"', None),
+    ],
+)  # fmt: skip
+def test_a_time_is_read_to_the_last_nanosecond(text, wanted):
+    assert nanoseconds(msgspec.Raw(text.encode())) == wanted
 
 
 @pytest.mark.parametrize(
@@ -212,3 +227,35 @@ def test_a_trace_of_a_cpu_has_its_operations():
     assert told.verdict == "communication"
     assert told.devices[0].name == "CPU"
     assert np.isclose(told.devices[0].shares.exposed_communication_ns / 1e6, 1103, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("collective", "dtype", "numbers", "ranks", "wanted"),
+    [
+        ("allreduce", "Float", 1000, 2, 4000),
+        ("allreduce", "BFloat16", 1000, 8, 3500),
+        ("_allgather_base", "Half", 800, 8, 1400),
+        ("reduce_scatter", "Float", 800, 8, 2800),
+        ("all_to_allv", "Byte", 800, 4, 600),
+        ("broadcast", "Long", 10, 8, 80),
+        ("send", "Float", 10, 2, 40),
+        ("allreduce", "QUInt4x2", 1000, 2, -1),
+        ("allreduce", "Float", -1, 2, -1),
+        ("allreduce", "Float", 1000, 0, -1),
+    ],
+)
+def test_bytes_on_the_bus_are_those_of_nccl_tests(collective, dtype, numbers, ranks, wanted):
+    assert bus_nbytes(collective, dtype, numbers, ranks) == wanted
+
+
+def test_an_exchange_has_its_bus_bandwidth(tmp_path):
+    """Of 8 ranks, 1 MB in 1 ms: each sends 1.75 MB."""
+    said = {"Collective name": "allreduce", "In msg nelems": 250_000, "Out msg nelems": 250_000,
+            "Group size": 8, "dtype": "Float", "stream": 9, "device": 0}  # fmt: skip
+    exchange = {**KERNEL, "name": "ncclDevKernel_AllReduce_Sum_f32_RING_LL(ncclArgs)", "dur": 1000,
+                "args": said}  # fmt: skip
+    (device,) = profile(read_kineto(written(tmp_path / "t.json", KERNEL, exchange))).devices
+    (found,) = device.exchanges
+    assert found.way == "ncclDevKernel_AllReduce_Sum_f32_RING_LL"
+    assert (found.count, found.nbytes) == (1, 1_750_000)
+    assert found.bytes_per_s == pytest.approx(1.75e9)

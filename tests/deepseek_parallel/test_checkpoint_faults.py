@@ -21,7 +21,8 @@ import torch.distributed.checkpoint as dcp
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 
-from deepseek_core import errors
+from deepseek_core import errors, events
+from deepseek_core.testing import listening
 from deepseek_parallel import (
     AnotherWriter,
     CheckpointDamaged,
@@ -330,19 +331,31 @@ def small_files(url, pipe):
     pipe.send((failed, cause, left, checkpoints.latest().step))
 
 
+def heard_of_small_files(url, pipe):
+    """The same, and the events of it."""
+    with listening() as heard:
+        small_files(url, pipe)
+    pipe.send(heard.all())
+
+
 def test_a_disk_that_is_full_fails_the_save_and_not_the_training(url):
     context = multiprocessing.get_context("fork")
     mine, theirs = context.Pipe()
-    process = context.Process(target=small_files, args=(url, theirs))
+    process = context.Process(target=heard_of_small_files, args=(url, theirs))
     process.start()
     assert mine.poll(30)
     (kind, text), cause, left, latest = mine.recv()
+    assert mine.poll(30)
+    refused, committed = mine.recv()
     process.join()
     assert kind == "SaveFailed"
     assert "step 3 was not saved" in text and "free space there" in text
     assert cause == errno.EFBIG
     assert left == [], "what was written is freed"
     assert latest == 4
+    assert (refused.step, type(refused)) == (3, events.CheckpointFailed)
+    assert "step 3 was not saved" in refused.reason and refused.url.startswith(url)
+    assert (committed.step, type(committed)) == (4, events.CheckpointCommitted)
     steps = {one.name.split("-")[2] for one in Path(url).iterdir()}
     assert steps == {"1", "2", "4"}, "the torn one went with the next that was whole"
 

@@ -150,6 +150,8 @@ def test_a_dry_run_says_what_would_be_done(recipe_folder, capsys):
     assert not (recipe_folder / "saved").exists()
     assert main(["run", "recipe.toml", "--dry-run"]) == 0
     assert "nothing was trained" in capsys.readouterr().out
+    _, facts = told(capsys, "run", "recipe.toml", "--dry-run", "--set", "train.epochs=2")
+    assert facts["steps"] == 2 * 48 / 12  # in place of the steps of the recipe
 
 
 @pytest.mark.parametrize(
@@ -181,7 +183,7 @@ def test_a_mesh_that_can_not_be_is_told_before_a_process_starts(recipe_folder, w
         ("trian.batch=3", r"there is no \[trian\] -> did you mean 'train'"),
         ("train.batch=x", "train.batch is 'x' -> give a whole number"),
         ("train.balance=1", "train.balance is 1 -> give true or false"),
-        ("train.epochs=3", "has steps and epochs of steps, epochs"),
+        ("train={steps=3,epochs=3}", "has steps and epochs of steps, epochs"),
         ("train", "has no table, key and value"),
         ("model.factory=train.py", "model.factory is 'train.py' -> write it as"),
         ("model.factory=none.py:make", "no such file: .*none.py"),

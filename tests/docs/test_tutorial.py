@@ -50,6 +50,16 @@ def test_a_store_loses_a_disk_and_no_byte(tmp_path):
     assert told.count("Nothing is wrong.") == 1
 
 
+def test_a_model_is_trained_tuned_compressed_and_run(tmp_path, shared):
+    """Each step reads what the one before it left."""
+    pytest.importorskip("torch")
+    checks, _ = follow(DOCS / "tutorial/first_loop.md", tmp_path, shared)
+    told = transcript(checks)
+    assert [check.what for check in checks if not check.holds] == [], told
+    assert told.count("nothing is computed while data are read [data_loader") == 2
+    assert "(256, 10) True" in told
+
+
 def installed(python):
     command = [python, "-P", "-c", "from deepseek_core.discovery.scan import scan\n"
                "print([point.dist for point in scan()])"]  # fmt: skip

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from deepseek_core.contracts.tier import ObjectStat, Tier, TierProfile, TierSpec
     from deepseek_core.discovery import hooks as hooks
     from deepseek_core.discovery.hooks import hookimpl
+    from deepseek_core.discovery.listeners import emit
     from deepseek_core.runtime import training as training
     from deepseek_core.runtime.compressors import OpenedCompressor, open_compressor
     from deepseek_core.runtime.plan import Plan
@@ -100,6 +101,7 @@ _HOME = {
     "Work": "contracts.stage",
     "Workload": "contracts.task",
     "as_array": "contracts.convert",
+    "emit": "discovery.listeners",
     "hookimpl": "discovery.hooks",
     "open_compressor": "runtime.compressors",
     "open_tier": "runtime.tiers",
@@ -165,6 +167,7 @@ __all__ = [
     "as_array",
     "compression",
     "console",
+    "emit",
     "errors",
     "events",
     "hookimpl",

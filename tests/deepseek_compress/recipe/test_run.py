@@ -23,7 +23,8 @@ from deepseek_compress.measure.latency import Latency
 from deepseek_compress.recipe import run as run_module
 from deepseek_compress.recipe.job import Job
 from deepseek_compress.recipe.plan import outlook
-from deepseek_core import compression, errors
+from deepseek_core import compression, errors, events
+from deepseek_core.testing import listening
 
 HERE = Path(__file__).parent
 SCRIPT = """
@@ -158,7 +159,16 @@ def test_a_student_that_is_no_module_is_refused(tmp_path):
 
 
 def test_equal_runs_give_equal_files(recipe, tmp_path):
-    run(recipe, tmp_path / "one")
+    with listening() as heard:
+        report = run(recipe, tmp_path / "one")
+    assert [(e.step, e.number, e.steps) for e in heard.of(events.RecipeStepBegan)] == [
+        ("nudge", 1, 3), ("halve", 2, 3), ("copy", 3, 3),
+    ]  # fmt: skip
+    ended = heard.of(events.RecipeStepEnded)
+    assert [(e.step, e.metric, e.error) for e in ended] == [
+        ("nudge", "accuracy", None), ("halve", "accuracy", None), ("copy", "accuracy", None),
+    ]  # fmt: skip
+    assert ended[1].quality == report.steps[2].accuracy.value
     run(recipe, tmp_path / "other")
     assert digests(tmp_path / "one") == digests(tmp_path / "other")
 
@@ -186,8 +196,9 @@ def test_a_run_that_did_not_end_is_told(recipe, tmp_path, monkeypatch):
     output = tmp_path / "out"
     with monkeypatch.context() as patch:
         patch.setattr(kit.Halve, "apply", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(ZeroDivisionError), listening() as heard:
             run(recipe, output)
+    assert heard.of(events.RecipeStepEnded)[-1].error.startswith("ZeroDivisionError: ")
     with pytest.raises(errors.ConfigError, match="did not end"):
         run(recipe, output)
     assert run(recipe, output, resume=True).holds

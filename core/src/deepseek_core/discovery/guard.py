@@ -256,6 +256,7 @@ class _Turn:
 
     def renew(self) -> None:
         self.lock = threading.RLock()
+        self.holder: int | None = None  # the thread that loads plugins
 
 
 _TURN: Final = _Turn()
@@ -274,13 +275,20 @@ def one_at_a_time() -> Iterator[None]:
             f"another thread has been loading plugins for {_WAIT_S:g} s",
             remedy="ds-sdk doctor (it names a plugin whose import does not end)",
         )
+    outer, _TURN.holder = _TURN.holder, threading.get_ident()
     try:
         yield
     finally:
+        _TURN.holder = outer
         try:
             lock.release()
         except RuntimeError:  # a plugin has replaced the locks of the process by its own
             _TURN.renew()
+
+
+def is_loading() -> bool:
+    """Whether this thread loads plugins now."""
+    return _TURN.holder == threading.get_ident()
 
 
 def _alarm_is_ours() -> bool:

@@ -64,7 +64,8 @@ class Registry:
 
     `resolved` are the entry points that switches and metadata let load, whatever then happened;
     `settings` holds what each plugin was told, by its name; `notices` are about switches that
-    name what is not there.
+    name what is not there. `listener_errors` says what listeners raised first, and `absent` are
+    those that have not returned from an event.
     """
 
     plugins: tuple[PluginRow, ...]
@@ -81,6 +82,7 @@ class Registry:
     resolved: tuple[EntryPoint, ...] = attrs.field(default=(), repr=False)
     settings: Mapping[str, Mapping[str, object]] = attrs.field(factory=dict, repr=False)
     listener_errors: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)
+    absent: set[str] = attrs.field(factory=set, init=False, repr=False)
     _hooks: Hooks | None = attrs.field(default=None, repr=False)
 
     @property
@@ -88,20 +90,36 @@ class Registry:
         """Whether a plugin listens to events."""
         return self._hooks is not None and self._hooks.implemented(ds_on_event)
 
+    @property
+    def listeners(self) -> tuple[str, ...]:
+        """Names of the plugins that listen to events, in the order in which they are told."""
+        return () if self._hooks is None else self._hooks.implementers(ds_on_event)
+
     def emit(self, event: Event) -> None:
-        """Tell the listeners; one that raises is noted once and never breaks the caller."""
-        if not self.has_listeners:
-            return
-        assert self._hooks is not None
+        """Tell the listeners among these plugins, in a thread of their own; see `courier.py`."""
+        if self.has_listeners:
+            from deepseek_core.discovery.courier import COURIER
+
+            COURIER.take(self, event)
+
+    def settle(self, within_s: float = 1.0) -> None:
+        """Wait so long at most until the listeners have heard what was emitted."""
+        if self.has_listeners:
+            from deepseek_core.discovery.courier import COURIER
+
+            COURIER.drain(within_s)
+
+    def tell(self, plugin: str, event: Event) -> None:
+        """Tell one listener, here and now; that it raises is noted once."""
         from deepseek_core.discovery.watch import watched
 
-        for plugin in self._hooks.implementers(ds_on_event):
-            with watched(plugin, f"its listener at {type(event).__name__}"):
-                (result,) = self._hooks.call_one(plugin, ds_on_event, event)
-            if result.error is not None and plugin not in self.listener_errors:
-                text = one_line(result.error)
-                self.listener_errors[plugin] = text
-                _note(plugin, type(event).__name__, text)
+        assert self._hooks is not None
+        with watched(plugin, f"its listener at {type(event).__name__}"):
+            (result,) = self._hooks.call_one(plugin, ds_on_event, event)
+        if result.error is not None and plugin not in self.listener_errors:
+            text = one_line(result.error)
+            self.listener_errors[plugin] = text
+            _note(plugin, type(event).__name__, text)
 
     def plugin(self, name: str) -> PluginRow:
         """The row of a plugin.

@@ -93,7 +93,10 @@ def parts_that_differ(before: State, after: State) -> Iterator[tuple[str, Any]]:
         if after[name] == known:
             continue
         is_new = known is None and name in _AT_FIRST  # its module was just imported
-        value = _AT_FIRST[name]() if is_new else known
+        try:
+            value = _AT_FIRST[name]() if is_new else known
+        except AttributeError:  # another thread is about to import it
+            continue
         if after[name] != value:
             yield name, value
 

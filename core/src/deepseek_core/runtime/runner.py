@@ -61,6 +61,7 @@ class StageRunner:
         *,
         strict: bool,
         emit: Callable[[Event], None],
+        recorder: Recorder | None = None,
     ) -> None:
         self._planner, self._graph, self._request = planner, graph, request
         self._strict, self._emit = strict, emit
@@ -72,7 +73,7 @@ class StageRunner:
         self._loading: dict[str, threading.Lock] = {}  # a device that hangs holds up itself only
         self.decision = 0  # number of the placement; routes of an older one are made anew
         self._closed = False
-        self.recorder = Recorder()
+        self.recorder = recorder or Recorder()
         self.notices: list[str] = []
         self.only: str | None  # the device, where there is no choice; else None
         self.routes: tuple[Route, ...]

@@ -12,10 +12,11 @@ import logging
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from queue import SimpleQueue
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from deepseek_core.contracts.errors import (
     AdmissionRefused,
@@ -33,6 +34,9 @@ from deepseek_core.runtime.served_requests import ServedRequest, StageTask, answ
 from deepseek_core.schedule.online import records as r
 from deepseek_core.schedule.online.rules import Rules
 from deepseek_core.schedule.online.scheduler import OnlineScheduler
+
+if TYPE_CHECKING:
+    from deepseek_core.runtime.activity import Requests
 
 _log = logging.getLogger(__name__)
 _now_s: Final = time.perf_counter
@@ -73,6 +77,8 @@ class ServedQueue:
         self.inbox = {d.id: SimpleQueue[r.Start | None]() for d in served.devices}
         self.closing = self.closed = False
         self.notices: list[str] = []
+        # requests by latency class: those that ended, of them after their deadline, and refused
+        self._done, self._missed, self._refused = (Counter[str]() for _ in range(3))
         self._is_telling = False  # the scheduler, for a caller
         self._numbers = itertools.count(1)
 
@@ -91,7 +97,22 @@ class ServedQueue:
         refused: r.Reject | None = None
         for index, stage in enumerate(self._first):
             refused = refused or self._arrive(request, stage, after, committed=index > 0)
+        if refused is not None:
+            self._refused[request.latency] += 1
         return refused
+
+    def requests(self) -> Requests:
+        """What became of the requests so far, and how many there are now."""
+        from deepseek_core.runtime.activity import Requests  # start-up counts
+
+        with self.changed:
+            now = {id(task.request): task.request.latency for task in self.tasks.values()}
+            return Requests(
+                queued=Counter(now.values()),
+                done=self._done.copy(),
+                missed=self._missed.copy(),
+                refused=self._refused.copy(),
+            )
 
     def wanted(self, start: r.Start, after: list[Then]) -> Wanted:
         """What of a run nobody has withdrawn; without any the slot is free again."""
@@ -189,7 +210,10 @@ class ServedQueue:
         if request.failed:
             return  # another branch did; its future would not be asked here, for it has a lock
         if request.left == 0:
-            result = request.result(self._graph, _now_s())
+            end_s = _now_s()
+            self._done[request.latency] += 1
+            self._missed[request.latency] += end_s > request.deadline_s
+            result = request.result(self._graph, end_s)
             after.append(partial(answer, request.future, result))
         for stage in self._next[task.stage.name]:
             request.waits[stage.name] -= 1
@@ -207,6 +231,7 @@ class ServedQueue:
     def _give_up(self, task: StageTask, why: r.Drop | r.Fail, after: list[Then]) -> None:
         error: DeepSeekError
         if isinstance(why, r.Drop):
+            self._missed[task.request.latency] += not task.request.failed  # one counts once
             error = AdmissionRefused(
                 f"stage {task.stage.name!r} was dropped: {why.reason}", retry_after_s=0.0
             )

@@ -76,7 +76,8 @@ class Server:
         )
         # what runs took, on its way into the history
         self._costs = ServedCosts(session.planner.problems, now_s=_now_s())
-        self.recorder = Recorder()  # what ran when, for a trace
+        self._activity = session._open_activity("server", requests=self._queue.requests)
+        self.recorder = Recorder(self._activity)  # what ran when, for a trace
         # a clock for time limits, and a worker for each slot of each device
         self._threads = [threading.Thread(target=self._watch, name="server-clock", daemon=True)]
         self._threads += [
@@ -164,6 +165,8 @@ class Server:
                 thread.join(max(0.0, until_s - _now_s()))
         for future in {task.request.future for task in left}:
             fail(future, _closed_before())
+        if self._activity is not None:
+            self._activity.tell()
         for device_id in {t.name.rpartition("-")[0] for t in self._threads if t.is_alive()}:
             self._served.abandon(device_id)  # a call hangs in it
         for act in self._costs.write, self._served.close:
@@ -212,6 +215,8 @@ class Server:
                     # Work that arrives wakes nobody: that would cost more than the look does.
                     self._queue.changed.wait(min(wake_s - now_s, _LOOK_S))
             do_all(after)
+            if self._activity is not None:
+                self._activity.look()
             if self._costs.is_due(_now_s()):
                 self._aside(self._costs.write)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -43,8 +43,11 @@ from deepseek_core.runtime.plan import Plan
 from deepseek_core.runtime.planner import Planner
 from deepseek_core.runtime.pool import DevicePool
 from deepseek_core.runtime.request import Request
+from deepseek_core.runtime.runner import StageRunner
+from deepseek_core.runtime.trace import Recorder
 
 if TYPE_CHECKING:  # what only a calibration or comparison needs is imported by it
+    from deepseek_core.runtime.activity import Activity, Requests
     from deepseek_core.runtime.calibration import Measurement, Progress
     from deepseek_core.runtime.comparison import Comparison
     from deepseek_core.runtime.hosting import HostedDevice
@@ -127,10 +130,19 @@ class Session:
         self._opened_history: History | None = None
         self._planner = Planner(self._pool, lambda: self._history, cores)
         self._plans: weakref.WeakSet[Plan] = weakref.WeakSet()
+        self._activity = self._open_activity("session")  # for plugins that listen
 
     def _probes(self, folder: Path, *, refresh: bool) -> tuple[ProbeResult, ...]:
         timeout_s = self.registry.switches.probe_timeout_s
         return probe_devices(self.registry, timeout_s=timeout_s, cache_dir=folder, refresh=refresh)
+
+    def _open_activity(self, kind: str, **more: Callable[[], Requests]) -> Activity | None:
+        """What tells listeners of tasks that end, `more` as it takes; None where nobody listens."""
+        if not self.registry.has_listeners:
+            return None
+        from deepseek_core.runtime.activity import Activity  # start-up counts
+
+        return Activity(kind, self.registry.emit, **more)
 
     @property
     def devices(self) -> tuple[DeviceInfo, ...]:
@@ -239,7 +251,12 @@ class Session:
             graph, latency, workload, batch, deadline_s=deadline_s, pin=pin, hang_s=hang_s
         )
         with self._pool.naming_left_out():
-            plan = Plan(self._planner, graph, request, strict=strict, emit=self.registry.emit)
+            emit = self.registry.emit
+            runner = StageRunner(
+                self._planner, graph, request,
+                strict=strict, emit=emit, recorder=Recorder(self._activity),
+            )  # fmt: skip
+            plan = Plan(self._planner, graph, request, strict=strict, emit=emit, runner=runner)
         if self._executor is not None and self._place is None:
             from deepseek_core.runtime.executed import ExecutedPlan
 
@@ -385,6 +402,9 @@ class Session:
         with self._history_lock:
             if self._opened_history is not None:
                 self._opened_history.close()
+        if self._activity is not None:
+            self._activity.tell()
+        self.registry.settle()
 
     def _close_place(self) -> None:
         place, self._place = self._place, None

@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from deepseek_core.contracts.files import whole_file
+
+if TYPE_CHECKING:
+    from deepseek_core.runtime.activity import Activity
 
 # A stream may never end; what a trace viewer opens is bounded.
 _KEEP: Final = 200_000
@@ -44,19 +47,30 @@ class Depth(NamedTuple):
 
 
 class Recorder:
-    """Collects the newest spans and queue depths from any thread."""
+    """Collects the newest spans and queue depths from any thread; `activity` hears of them, too."""
 
-    def __init__(self) -> None:
+    def __init__(self, activity: Activity | None = None) -> None:
         self._spans: deque[tuple[str, str, int, int, int, float, float]] = deque(maxlen=_KEEP)
         self._depths: deque[Depth] = deque(maxlen=2 * _KEEP)
+        self._activity = activity
         # Appending to a deque is atomic; a span is made of it when somebody asks.
-        self.note = self._spans.append
+        append = self._spans.append
+        self.note: Callable[[tuple[str, str, int, int, int, float, float]], None] = append
         """Note a finished task: the fields of a `Span`."""
+        if activity is not None:
+
+            def note(span: tuple[str, str, int, int, int, float, float]) -> None:
+                append(span)
+                activity.note(span)
+
+            self.note = note
 
     def queued(self, device_id: str, waiting: int) -> None:
         """Note how many tasks wait for a device now."""
         # Appending to a deque is atomic; this is called for every task.
         self._depths.append(Depth(device_id, time.perf_counter(), waiting))
+        if self._activity is not None:
+            self._activity.queued(device_id, waiting)
 
     @property
     def depths(self) -> tuple[Depth, ...]:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from deepseek_core.testing.device_case import DeviceCase
     from deepseek_core.testing.executor import ExecutorConformance
     from deepseek_core.testing.frontend import FrontendConformance
+    from deepseek_core.testing.hearing import listening
+    from deepseek_core.testing.listener import ListenerConformance
     from deepseek_core.testing.model_compressor import ModelCompressorConformance
     from deepseek_core.testing.plugin import PluginConformance
     from deepseek_core.testing.score import ScoreConformance
@@ -46,12 +48,14 @@ _HOME = {
     "DeviceConformance": "device",
     "ExecutorConformance": "executor",
     "FrontendConformance": "frontend",
+    "ListenerConformance": "listener",
     "ModelCompressorConformance": "model_compressor",
     "PluginConformance": "plugin",
     "ScoreConformance": "score",
     "StrategyConformance": "strategy",
     "TierConformance": "tier",
     "TrainingCase": "strategy_training",
+    "listening": "hearing",
 }
 
 __all__ = [
@@ -61,12 +65,14 @@ __all__ = [
     "DeviceConformance",
     "ExecutorConformance",
     "FrontendConformance",
+    "ListenerConformance",
     "ModelCompressorConformance",
     "PluginConformance",
     "ScoreConformance",
     "StrategyConformance",
     "TierConformance",
     "TrainingCase",
+    "listening",
 ]
 
 

@@ -14,6 +14,7 @@ from deepseek_core.testing.device import DeviceConformance
 from deepseek_core.testing.executor import ExecutorConformance
 from deepseek_core.testing.facts import facts_of
 from deepseek_core.testing.frontend import FrontendConformance
+from deepseek_core.testing.listener import ListenerConformance
 from deepseek_core.testing.model_compressor import ModelCompressorConformance
 from deepseek_core.testing.plugin import PluginConformance
 from deepseek_core.testing.score import ScoreConformance
@@ -56,6 +57,9 @@ def classes_of(plugin: str) -> dict[str, type[PluginConformance]]:
             base = class_for(kind, registered.record)
             made = _made(plugin, base, registered.record.name)
             classes[f"Test_{kind}_{registered.record.name}"] = made
+    listens = plugin in registry_of(plugin).listeners
+    if listens and not any(issubclass(cls, ListenerConformance) for cls in shipped):
+        classes["Test_listener"] = _made(plugin, ListenerConformance)
     return classes or {"TestPlugin": _made(plugin, PluginConformance)}
 
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation
     from deepseek_parallel.trainer.events import Event
     from deepseek_parallel.trainer.report import Recovery, Report
+    from deepseek_parallel.trainer.tracing import Trace
     from deepseek_parallel.trainer.trainer import Trainer
 
 _WHERE: Final = {
@@ -78,6 +79,7 @@ _WHERE: Final = {
     "Splitting": "strategies.splitting",
     "StateMismatch": "errors",
     "TopK": "codec.compressor",
+    "Trace": "trainer.tracing",
     "Trainer": "trainer.trainer",
     "failure_predictor": "hazard.gaps",
     "fit_optimizer": "strategies.norm",
@@ -122,6 +124,7 @@ __all__ = [
     "Splitting",
     "StateMismatch",
     "TopK",
+    "Trace",
     "Trainer",
     "failure_predictor",
     "fit_optimizer",

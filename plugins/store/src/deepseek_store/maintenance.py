@@ -72,7 +72,17 @@ class Maintenance:
         name = check_tier(tier)
         parts = self._parts()
         parts.flush()
-        parts.mover.send(keys, name)
+        found, sources = list(keys), dict[TierName, int]()
+        for version in filter(None, map(parts.state.catalog.get, found)):
+            source = parts.reader.tier_of(version)
+            sources[source] = sources.get(source, 0) + version.nbytes
+        try:
+            parts.mover.send(found, name)
+        except errors.TierFull as error:
+            parts.events.full(error)
+            raise
+        for source, nbytes in sources.items():
+            parts.events.moved(source, name, nbytes)
 
     def pin(self, prefix: str, tier: str) -> int:
         """Keep all objects below a prefix in a tier, where `plan` brings them; how many.

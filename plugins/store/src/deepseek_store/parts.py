@@ -6,14 +6,16 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Final
 
-from deepseek_core import TierProfile, errors
+from deepseek_core import TierProfile, errors, events
 from deepseek_store.cache.shard_cache import ShardCache
 from deepseek_store.home.counters import Counters, Ledger, LedgerEntry
+from deepseek_store.home.events import StoreEvents
 from deepseek_store.home.findings import Findings
 from deepseek_store.home.opened import WRITERS, OpenedHome
 from deepseek_store.index.rows import Batch
 from deepseek_store.log.journal import Journal
-from deepseek_store.log.reserve import fitting_segment_nbytes
+from deepseek_store.log.reserve import fitting_segment_nbytes, free_nbytes
+from deepseek_store.move.census import stored_nbytes
 from deepseek_store.move.exclusive import Exclusive
 from deepseek_store.move.gc import Collector
 from deepseek_store.move.mover import Mover
@@ -55,7 +57,14 @@ class Parts:
         self.tiers = opened.tiers
         self.heat = AccessRates(policy.half_life_s, self.state.index)
         self.cache = ShardCache(policy.cache_nbytes) if policy.cache_nbytes else None
-        self.findings = Findings(opened.home, clock, read_only=self.state.index.read_only)
+        self.events = StoreEvents(opened.home, self._state)
+        self.findings = Findings(
+            opened.home,
+            clock,
+            read_only=self.state.index.read_only,
+            met=self.events.met,
+            healed=lambda one, gone, left: self.events.healed(one.where, repaired=gone, left=left),
+        )
         self.suspects = Suspects(self.state, self.findings, self.tiers, self.disk)
         self.suspects.note_opened(opened.faults)
         self.reader = Reader(self.state, self.disk, self.tiers, self.cache, suspects=self.suspects)
@@ -162,6 +171,25 @@ class Parts:
             meta = {META: self.learner.remembered()} if learned else {}
             self.state.commit(Batch(heat=rows, meta=meta))
 
+    def _state(self, url: str) -> events.StoreState:
+        """How full and how busy it is; no tier is asked that is not connected."""
+        used, reader = stored_nbytes(self.state), self.reader
+        capacity = {"hot": free_nbytes(self.home) + used["hot"], **self.tiers.capacities()}
+        cache = None if self.cache is None else self.cache.stats()
+        return events.StoreState(
+            store=url,
+            objects=len(self.state.catalog),
+            tiers=[
+                events.TierLoad(tier=name, used_bytes=used[name], capacity_bytes=capacity[name])
+                for name in capacity
+            ],
+            hot_reads=reader.near,
+            cache_hits=0 if cache is None else cache.hits,
+            cache_misses=0 if cache is None else cache.misses,
+            fetched=reader.fetched,
+            degraded=reader.degraded,
+        )
+
     def _told(self) -> LedgerEntry:
         """What this process has counted so far."""
         cache = None if self.cache is None else self.cache.stats()
@@ -195,6 +223,7 @@ class Parts:
             self.ledger.save()
         finally:
             self.findings.flush()
+            self.events.flush()
             self.reader.close()
             if self.__dict__.get("read_ahead") is not None:
                 self.__dict__["read_ahead"].close()

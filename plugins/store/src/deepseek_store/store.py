@@ -315,9 +315,14 @@ class Store:
         """
         parts = self.parts
         packed = _pack_meta(meta)
-        receipt = parts.writer.put(
-            check_key(key), data, packed, expect=if_generation, durable=durable
-        )
+        try:
+            receipt = parts.writer.put(
+                check_key(key), data, packed, expect=if_generation, durable=durable
+            )
+        except errors.TierFull as error:
+            parts.events.full(error)
+            raise
+        parts.events.used()
         return self._landed(receipt, tier)
 
     def put_stream(
@@ -338,7 +343,12 @@ class Store:
         """
         parts = self.parts
         packed = _pack_meta(meta)
-        receipt = parts.writer.put_stream(check_key(key), chunks, packed, expect=if_generation)
+        try:
+            receipt = parts.writer.put_stream(check_key(key), chunks, packed, expect=if_generation)
+        except errors.TierFull as error:
+            parts.events.full(error)
+            raise
+        parts.events.used()
         return self._landed(receipt, tier)
 
     def append(
@@ -420,6 +430,7 @@ class Store:
         """
         for parts in self._up_to_date():
             version = parts.versions.find(key, snapshot)
+            parts.events.used()
             try:
                 end = max(start, version.nbytes) if stop is None else stop
                 return parts.ranges.read(version, start, end)

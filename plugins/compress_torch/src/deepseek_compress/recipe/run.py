@@ -19,6 +19,7 @@ from deepseek_compress.recipe.identity import model_hashes
 from deepseek_compress.recipe.job import Job
 from deepseek_compress.recipe.lock import locked, versions_of
 from deepseek_compress.recipe.plan import outlook
+from deepseek_compress.recipe.told import Which, tell_ended, told
 from deepseek_compress.recipe.verdict import figures, figures_of, nearest, predicted_s, slower
 from deepseek_compress.recipe.workspace import WEIGHTS, Done, Workspace, disk_errors
 from deepseek_core import Artifact, compression
@@ -114,12 +115,20 @@ class _Runner:
         """What a step left, whether it ended before or does so now: one way for both."""
         done = self._workspace.done(number, link.name)
         if done is None:
-            with self._workspace.step(number, link.name) as folder:
+            which = self._which(number, link)
+            with told(which), self._workspace.step(number, link.name) as folder:
                 self._apply(number, link, model, folder)
             done = self._workspace.done(number, link.name)
             assert done is not None
+            tell_ended(which, done.row, self._job.recipe.budget.metric.name)
         self.plans.append(done.plan)
         return done
+
+    def _which(self, number: int, link: Link) -> Which:
+        chain = self._job.chain
+        steps = len(chain.steps) + len(chain.targets)
+        recipe = str(self._workspace.output)
+        return Which(recipe=recipe, step=link.name, number=number + 1, steps=steps)
 
     def _apply(self, number: int, link: Link, model: Any, folder: Path) -> None:
         context = self._job.context(folder, link, self._provided, self._progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import attrs
+import numpy as np
 
 from deepseek_observe.timeline.classes import WORK, Class
 from deepseek_observe.timeline.intervals import Set, partition, union
@@ -63,9 +64,10 @@ def covered(timeline: Timeline, device: int, *classes: Class) -> Set:
     return union(timeline.starts[rows], timeline.ends[rows])
 
 
-def window_of(timeline: Timeline, device: int) -> Window | None:
-    """From the first to the last work of a device; None where it has none."""
-    rows = timeline.where(*WORK, device=device)
+def window_of(timeline: Timeline, *devices: int) -> Window | None:
+    """From the first to the last work of these devices; None where they have none."""
+    rows = timeline.where(*WORK)
+    rows = rows[np.isin(timeline.devices[rows], devices)]
     if not len(rows):
         return None
     return Window(begin_ns=int(timeline.starts[rows].min()), end_ns=int(timeline.ends[rows].max()))

@@ -14,16 +14,20 @@ from typing import Final
 import attrs
 import numpy as np
 
+from deepseek_core import console
 from deepseek_observe.profile.breakdown import Shares, Window, breakdown
-from deepseek_observe.profile.idle import Cause, Idle, idle
-from deepseek_observe.profile.kernels import Moved, inside, moved, way_of
+from deepseek_observe.profile.idle import Cause, Idle, idle, idle_of_plan
+from deepseek_observe.profile.kernels import Moved, copies, exchanges, inside, way_of
+from deepseek_observe.profile.preparing import is_plan
 from deepseek_observe.timeline.classes import WORK, Class
 from deepseek_observe.timeline.intervals import clipped, covered_within, union
 from deepseek_observe.timeline.nesting import innermost, nest
-from deepseek_observe.timeline.record import Column, Timeline
+from deepseek_observe.timeline.record import Column, Timeline, distinct
 
-_LEAST: Final = 0.005  # of the window; less is no finding
+LEAST: Final = 0.005
+"""Of the window; less is no finding."""
 _SHORT_NS: Final = 20_000  # a kernel that takes no longer than two launches
+_MOST: Final = 0.5  # of a cause: the range that has so much of it is named with it
 _NAMES: Final = 3  # ranges that are named
 
 
@@ -108,13 +112,14 @@ _SURE: Final = {
 
 @attrs.frozen(kw_only=True, eq=False)
 class Measured:
-    """A device in a window: its shares, its gaps, and what it moved."""
+    """A device in a window: its shares, its gaps, what it copied and what it exchanged."""
 
     device: int
     window: Window
     shares: Shares
     gaps: Idle
-    moved: tuple[Moved, ...]
+    copies: tuple[Moved, ...]
+    exchanges: tuple[Moved, ...]
 
 
 def measure(timeline: Timeline, device: int, window: Window) -> Measured:
@@ -123,8 +128,9 @@ def measure(timeline: Timeline, device: int, window: Window) -> Measured:
         device=device,
         window=window,
         shares=breakdown(timeline, device, window),
-        gaps=idle(timeline, device, window),
-        moved=moved(timeline, device, window),
+        gaps=(idle_of_plan if is_plan(timeline) else idle)(timeline, device, window),
+        copies=copies(timeline, device, window),
+        exchanges=exchanges(timeline, device, window),
     )
 
 
@@ -132,11 +138,11 @@ def find(timeline: Timeline, of: Measured) -> tuple[Finding, ...]:
     """All findings of a device in a window, what could win the most first."""
     device, window = of.device, of.window
     found = [
-        *_of_exchanges(timeline, device, window, of.shares),
-        *_of_copies(timeline, device, window, of.moved),
+        *_of_exchanges(timeline, of),
+        *_of_copies(timeline, device, window, of.copies),
         *_of_gaps(timeline, device, window, of.gaps),
     ]
-    kept = [one for one in found if one.recoverable_ns >= _LEAST * window.span_ns]
+    kept = [one for one in found if one.recoverable_ns >= LEAST * window.span_ns]
     return tuple(sorted(kept, key=lambda one: -one.recoverable_ns))
 
 
@@ -151,9 +157,8 @@ def recoverable(timeline: Timeline, device: int, window: Window, without: Column
     return both[0].total - both[1].total
 
 
-def _of_exchanges(
-    timeline: Timeline, device: int, window: Window, shares: Shares
-) -> Iterator[Finding]:
+def _of_exchanges(timeline: Timeline, of: Measured) -> Iterator[Finding]:
+    device, window, shares = of.device, of.window, of.shares
     rows = timeline.where(Class.COMMUNICATION, device=device)
     if not len(rows):
         return
@@ -161,8 +166,9 @@ def _of_exchanges(
     streams = set(timeline.streams[rows].tolist())
     computing = timeline.streams[timeline.where(Class.COMPUTE, device=device)]
     told = (
-        f"{_ms(shares.communication_ns)} of exchanges, {shares.overlap or 0:.0%} of it beside "
-        "computing",
+        f"{milliseconds(shares.communication_ns)} of exchanges, {shares.overlap or 0:.0%} of it "
+        "beside computing",
+        *(_of_moved(one) for one in of.exchanges[:_NAMES] if one.nbytes is not None),
     )
     if len(computing) and set(computing.tolist()) == streams and len(streams) == 1:
         yield Finding(
@@ -202,10 +208,10 @@ def _of_copies(
 
 
 def _of_moved(one: Moved) -> str:
-    told = f"{one.count:,} of {one.way}: {_ms(one.total_ns)}"
+    told = f"{one.count:,} of {one.way}: {milliseconds(one.total_ns)}"
     if one.nbytes is None or one.bytes_per_s is None:
         return told
-    return f"{told}, {one.nbytes / 1e9:.3g} GB at {one.bytes_per_s / 1e9:.3g} GB/s"
+    return f"{told}, {console.format_bytes(one.nbytes)} at {one.bytes_per_s / 1e9:.3g} GB/s"
 
 
 def _remedy_of(one: Moved) -> str:
@@ -221,9 +227,12 @@ def _remedy_of(one: Moved) -> str:
 def _of_gaps(timeline: Timeline, device: int, window: Window, gaps: Idle) -> Iterator[Finding]:
     for cause, total in gaps.totals.items():
         kind, title, remedy = (_OF_CPU if timeline.facts.get("is_cpu") else _OF_IDLE)[cause]
-        evidence = [f"{int((gaps.by_cause[cause] > 0).sum()):,} gaps, {_ms(total)} in all"]
+        evidence = [f"{int((gaps.by_cause[cause] > 0).sum()):,} gaps, {milliseconds(total)} in all"]
         if cause in (Cause.HOST, Cause.SYNC, Cause.LOADER):
-            evidence += _of_ranges(timeline, gaps, gaps.by_cause[cause])
+            ranges = _longest_ranges(timeline, gaps, gaps.by_cause[cause])
+            evidence += [f"{milliseconds(spent)} in {name!r}" for name, spent in ranges]
+            if ranges and ranges[0][1] >= _MOST * total and cause is not Cause.LOADER:
+                title += f", most of it in {ranges[0][0]!r}"
         if cause in (Cause.LAUNCH, Cause.HOST):
             evidence += _of_short(timeline, device, window)
         yield Finding(
@@ -243,11 +252,11 @@ def _of_short(timeline: Timeline, device: int, window: Window) -> list[str]:
     return [f"{len(rows):,} {what}, the median {median / 1e3:.3g} us; {short:.0%} up to 20 us"]
 
 
-def _of_ranges(timeline: Timeline, gaps: Idle, lengths: Column) -> list[str]:
+def _longest_ranges(timeline: Timeline, gaps: Idle, lengths: Column) -> list[tuple[str, int]]:
     """What the launching threads were in for so long after gaps had begun, the most first."""
     totals = within_ranges(timeline, gaps, lengths)
     order = np.argsort(-totals, kind="stable")[:_NAMES].tolist()
-    return [f"{_ms(int(totals[n]))} in {timeline.texts[n]!r}" for n in order if totals[n] > 0]
+    return [(timeline.texts[n], int(totals[n])) for n in order if totals[n] > 0]
 
 
 def within_ranges(timeline: Timeline, gaps: Idle, lengths: Column) -> Column:
@@ -256,16 +265,14 @@ def within_ranges(timeline: Timeline, gaps: Idle, lengths: Column) -> Column:
     ranges = timeline.where(Class.RANGE)
     calls = np.where(gaps.rows >= 0, timeline.launches[gaps.rows], -1)
     threads = np.where((calls >= 0) & (lengths > 0), timeline.streams[calls], -1)
-    for thread in np.unique(threads[threads >= 0]).tolist():
+    for thread in distinct(threads[threads >= 0]).tolist():
         mine = ranges[timeline.streams[ranges] == thread]
         if not len(mine):
             continue
         some = threads == thread
         waits = union(gaps.starts[some], gaps.starts[some] + lengths[some])
         # Between two of these moments the innermost range is one.
-        times = np.unique(
-            np.concatenate([timeline.starts[mine], timeline.ends[mine], waits.starts])
-        )
+        times = distinct(np.concatenate([timeline.starts[mine], timeline.ends[mine], waits.starts]))
         own = np.full(len(times), thread, np.int64)
         nested = nest(timeline.starts[mine], timeline.ends[mine], timeline.streams[mine])
         found = innermost(nested, times, own)
@@ -275,7 +282,8 @@ def within_ranges(timeline: Timeline, gaps: Idle, lengths: Column) -> Column:
     return totals
 
 
-def _ms(nanoseconds: int) -> str:
+def milliseconds(nanoseconds: int) -> str:
+    """Write a duration as a person reads it."""
     return f"{nanoseconds / 1e6:,.4g} ms"
 
 

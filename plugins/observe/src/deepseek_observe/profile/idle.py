@@ -23,11 +23,13 @@ import numpy as np
 from deepseek_observe.profile.breakdown import Window
 from deepseek_observe.timeline.classes import WORK, Class
 from deepseek_observe.timeline.intervals import Set, covered_within, gaps, union
-from deepseek_observe.timeline.record import Column, Timeline
+from deepseek_observe.timeline.record import Column, Timeline, distinct
 
 LAUNCH_NS: Final = 10_000
 """A gap of a queued work up to this is that of any launch."""
-LOADER: Final = re.compile(r"data_?loader|dataset|prefetch|\bload_?batch|next_batch", re.IGNORECASE)
+LOADER: Final = re.compile(
+    r"data[ _]?loader|dataset|prefetch|\bload_?batch|next_batch", re.IGNORECASE
+)
 """Names of ranges in which data are read, as frameworks and people write them."""
 
 
@@ -42,6 +44,8 @@ class Cause(enum.Enum):
     DEPENDENCY = "dependency"
     QUEUE = "queue"
     UNKNOWN = "unknown"
+    OTHERS = "other devices"
+    EMPTY = "nothing to do"
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -86,6 +90,20 @@ def idle(timeline: Timeline, device: int, window: Window) -> Idle:
     return Idle(starts=starts, ends=ends, rows=rows, by_cause=found)
 
 
+def idle_of_plan(timeline: Timeline, device: int, window: Window) -> Idle:
+    """Find the gaps of a device of a plan: other devices had work then, or none had any."""
+    works = timeline.where(*WORK, device=device)
+    every = timeline.where(*WORK)
+    starts, ends = gaps(_set(timeline, works), window.begin_ns, window.end_ns)
+    others = covered_within(_set(timeline, every), starts, ends)
+    return Idle(
+        starts=starts,
+        ends=ends,
+        rows=_next(timeline, works, ends),
+        by_cause={Cause.OTHERS: others, Cause.EMPTY: ends - starts - others},
+    )
+
+
 def _next(timeline: Timeline, works: Column, ends: Column) -> Column:
     """The work that begins where a gap ends; -1 for none."""
     begun = np.searchsorted(timeline.starts[works], ends)
@@ -99,7 +117,7 @@ def _waited(timeline: Timeline, device: int, rows: Column, starts: Column, ends:
     """Whether the stream of a work waited for an event within the gap before it."""
     syncs = timeline.where(Class.SYNC, device=device)
     found = np.zeros(len(rows), bool)
-    for stream in np.unique(timeline.streams[syncs]).tolist():
+    for stream in distinct(timeline.streams[syncs]).tolist():
         mine = syncs[timeline.streams[syncs] == stream]
         after = np.sort(timeline.ends[mine])
         here = (rows >= 0) & (timeline.streams[rows] == stream)
@@ -118,7 +136,7 @@ def _of_host(
     loads = np.array([LOADER.search(text) is not None for text in timeline.texts], bool)
     copies = np.array(["emcpy" in text for text in timeline.texts], bool)
     threads = np.where(calls >= 0, timeline.streams[calls], -1)
-    for thread in np.unique(threads[lengths > 0]).tolist():
+    for thread in distinct(threads[lengths > 0]).tolist():
         mine = np.flatnonzero((threads == thread) & (lengths > 0))
         begin, end = starts[mine], starts[mine] + lengths[mine]
         ranges = timeline.where(Class.RANGE, Class.OPERATION)

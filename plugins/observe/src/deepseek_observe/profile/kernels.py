@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -9,7 +10,7 @@ import numpy as np
 
 from deepseek_observe.profile.breakdown import Window
 from deepseek_observe.timeline.classes import WORK, Class
-from deepseek_observe.timeline.record import Column, Timeline
+from deepseek_observe.timeline.record import Column, Timeline, distinct
 
 _TOP: Final = 10
 
@@ -27,9 +28,10 @@ class Work:
 
 @attrs.frozen(kw_only=True)
 class Moved:
-    """All copies of one way, as "HtoD (Pageable -> Device)"; `nbytes` is None where it is unknown.
+    """All copies of one way, as "HtoD (Pageable -> Device)", or all exchanges of one kernel.
 
-    `bytes_per_s` is over the time of the copies alone.
+    `nbytes` is None where it is unknown. `bytes_per_s` is over the time of these alone; of an
+    exchange it is the bus bandwidth of nccl-tests, in whose time is the wait for the slowest rank.
     """
 
     way: str
@@ -74,19 +76,35 @@ def way_of(name: str) -> str:
     return name.removeprefix("Memcpy ").strip() or name
 
 
-def moved(timeline: Timeline, device: int, window: Window) -> tuple[Moved, ...]:
+def kind_of(name: str) -> str:
+    """The kind of an exchange: the name of its kernel without its types and arguments."""
+    return name.partition("(")[0].partition("<")[0].removeprefix("void ").strip() or name
+
+
+def copies(timeline: Timeline, device: int, window: Window) -> tuple[Moved, ...]:
     """Copies and fills by their way, the longest time first."""
-    rows = inside(timeline, timeline.where(Class.COPY, Class.FILL, device=device), window)
+    return _moved(timeline, timeline.where(Class.COPY, Class.FILL, device=device), window, way_of)
+
+
+def exchanges(timeline: Timeline, device: int, window: Window) -> tuple[Moved, ...]:
+    """Exchanges by their kernel, the longest time first."""
+    return _moved(timeline, timeline.where(Class.COMMUNICATION, device=device), window, kind_of)
+
+
+def _moved(
+    timeline: Timeline, rows: Column, window: Window, called: Callable[[str], str]
+) -> tuple[Moved, ...]:
+    rows = inside(timeline, rows, window)
     names = timeline.names[rows]
     found = []
-    for name in np.unique(names).tolist():
+    for name in distinct(names).tolist():
         mine = rows[names == name]
         total = int(timeline.durations[mine].sum())
         sizes = timeline.nbytes[mine]
         nbytes = int(sizes.sum()) if len(sizes) and (sizes >= 0).all() else None
         found.append(
             Moved(
-                way=way_of(timeline.texts[name]), count=len(mine), total_ns=total, nbytes=nbytes,
+                way=called(timeline.texts[name]), count=len(mine), total_ns=total, nbytes=nbytes,
                 bytes_per_s=nbytes / total * 1e9 if nbytes is not None and total else None,
             )
         )  # fmt: skip

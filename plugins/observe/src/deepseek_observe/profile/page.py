@@ -9,6 +9,7 @@ from typing import Final
 
 from deepseek_core import console
 from deepseek_observe.profile.findings import Finding
+from deepseek_observe.profile.kernels import Moved
 from deepseek_observe.profile.lanes import Lane
 from deepseek_observe.profile.profile import DeviceProfile, Profile, changes
 
@@ -113,17 +114,24 @@ def _device(device: DeviceProfile, name: str) -> Iterator[str]:
         ]  # fmt: skip
         head = ("what ran most", "kind", "count", "total", "longest")
         yield console.table(head, rows, name=f"Top of {name}")
-    if device.moved:
-        moved = [
-            (
-                one.way, f"{one.count:,}", console.format_seconds(one.total_ns / 1e9),
-                "-" if one.nbytes is None else console.format_bytes(one.nbytes),
-                "-" if one.bytes_per_s is None else f"{one.bytes_per_s / 1e9:.3g} GB/s",
-            )
-            for one in device.moved
-        ]  # fmt: skip
-        head_ = ("copies", "count", "total", "bytes", "rate")
-        yield console.table(head_, moved, name=f"Copies of {name}")
+    for what, moved, rate in (
+        ("copies", device.copies, "rate"),
+        ("exchanges", device.exchanges, "bus bandwidth"),
+    ):
+        if moved:
+            head_ = (what, "count", "total", "bytes", rate)
+            yield console.table(head_, _rows(moved), name=f"{what.capitalize()} of {name}")
+
+
+def _rows(moved: Sequence[Moved]) -> list[tuple[str, ...]]:
+    return [
+        (
+            one.way, f"{one.count:,}", console.format_seconds(one.total_ns / 1e9),
+            "-" if one.nbytes is None else console.format_bytes(one.nbytes),
+            "-" if one.bytes_per_s is None else f"{one.bytes_per_s / 1e9:.3g} GB/s",
+        )
+        for one in moved
+    ]  # fmt: skip
 
 
 def _picture(lanes: Sequence[Lane], whole: str, name: str) -> str:

@@ -33,6 +33,11 @@ def prepared(timeline: Timeline) -> Timeline:
     return attrs.evolve(timeline.take(np.flatnonzero(~gone)), left_out=left_out)
 
 
+def is_plan(timeline: Timeline) -> bool:
+    """Whether it is of a plan that ran: tasks on devices, as `ds-sdk run --trace` writes them."""
+    return bool(timeline.facts.get("is_plan"))
+
+
 def _of_host(timeline: Timeline) -> Timeline:
     """Operations of the framework as works of a CPU, each its own launch."""
     mine = timeline.classes == Class.OPERATION
@@ -85,7 +90,10 @@ def windows(timeline: Timeline, name: str | None) -> dict[int, Window]:
         InputError: no device has any work.
     """
     named = window_named(timeline, name) if name is not None else None
-    found = {device: window_of(timeline, device) for device in timeline.device_numbers}
+    devices = timeline.device_numbers
+    if is_plan(timeline):  # one clock, one job: a device that has nothing to do any more is idle
+        named = named or window_of(timeline, *devices)
+    found = {device: window_of(timeline, device) for device in devices}
     kept = {device: named or window for device, window in found.items() if window is not None}
     if not kept:
         raise errors.InputError(

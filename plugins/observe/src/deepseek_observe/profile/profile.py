@@ -12,7 +12,8 @@ from deepseek_observe.profile.findings import Confidence, Finding, find, measure
 from deepseek_observe.profile.idle import Cause
 from deepseek_observe.profile.kernels import Moved, Work, top
 from deepseek_observe.profile.lanes import Lane, lanes
-from deepseek_observe.profile.preparing import prepared, windows
+from deepseek_observe.profile.preparing import is_plan, prepared, windows
+from deepseek_observe.profile.stages import of_stages
 from deepseek_observe.timeline.record import Timeline
 
 _UNEVEN: Final = 0.05  # how much longer than the mean a rank computes, to be called slow
@@ -20,9 +21,9 @@ _UNEVEN: Final = 0.05  # how much longer than the mean a rank computes, to be ca
 
 @attrs.frozen(kw_only=True)
 class DeviceProfile:
-    """One device in its window: where its time went, why it was idle, what it ran and moved.
+    """One device in its window: where its time went, and why it was idle.
 
-    `lanes` are for a picture.
+    `top` is what it ran most, `copies` and `exchanges` what it moved; `lanes` are for a picture.
     """
 
     device: int
@@ -31,7 +32,8 @@ class DeviceProfile:
     shares: Shares
     idle: Mapping[Cause, int]
     top: tuple[Work, ...]
-    moved: tuple[Moved, ...]
+    copies: tuple[Moved, ...]
+    exchanges: tuple[Moved, ...]
     lanes: tuple[Lane, ...]
 
 
@@ -63,7 +65,8 @@ def profile(timeline: Timeline, *, window: str | None = None) -> Profile:
     findings: list[Finding] = []
     for device, looked_at in windows(used, window).items():
         measured = measure(used, device, looked_at)
-        findings += find(used, measured)
+        if not is_plan(used):
+            findings += find(used, measured)
         devices.append(
             DeviceProfile(
                 device=device,
@@ -72,10 +75,13 @@ def profile(timeline: Timeline, *, window: str | None = None) -> Profile:
                 shares=measured.shares,
                 idle=measured.gaps.totals,
                 top=top(used, device, looked_at),
-                moved=measured.moved,
+                copies=measured.copies,
+                exchanges=measured.exchanges,
                 lanes=lanes(used, device, looked_at),
             )
         )
+    if is_plan(used):
+        findings += of_stages(used, devices[0].window)
     rank = used.facts.get("rank")
     return Profile(
         source=used.source,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import IO, Any, Final
 
 import msgspec
@@ -23,26 +23,34 @@ _LONGEST: Final = 64  # bytes of what stands between two events, its spaces incl
 _MOST: Final = 512 << 20  # bytes of one event, or of what stands around the list of them
 
 Number = int | float | str | None
+NO_TIME: Final = msgspec.Raw(b"")
+_MOST_NS: Final = 1 << 62
 _BROKEN: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Args(msgspec.Struct, gc=False):
     """What is read of an event's arguments; all else is skipped, and never made an object."""
 
+    name: Number = None
     stream: Number = None
     device: Number = None
     correlation: Number = None
     bytes: Number = None
+    collective: Number = msgspec.field(default=None, name="Collective name")
+    taken: Number = msgspec.field(default=None, name="In msg nelems")
+    given: Number = msgspec.field(default=None, name="Out msg nelems")
+    dtype: Number = None
+    ranks: Number = msgspec.field(default=None, name="Group size")
 
 
 class Event(msgspec.Struct, gc=False):
-    """An event as profilers write it; `ts` and `dur` are microseconds, to the last digit."""
+    """An event as profilers write it; `ts` and `dur` are microseconds, as they stand there."""
 
     ph: str = ""
     cat: str = ""
     name: str = ""
-    ts: Decimal | None = None
-    dur: Decimal | None = None
+    ts: msgspec.Raw = NO_TIME
+    dur: msgspec.Raw = NO_TIME
     pid: Number = None
     tid: Number = None
     args: Args | None = None
@@ -59,6 +67,7 @@ class Around(msgspec.Struct, gc=False):
 
 _EVENTS: Final = msgspec.json.Decoder(list[Event])
 _AROUND: Final = msgspec.json.Decoder(Around)
+_FIELDS: Final = msgspec.structs.fields(Args)
 _ANY: Final = msgspec.json.Decoder(Any, float_hook=Decimal)
 Tell = Callable[[Around], None]
 
@@ -161,24 +170,33 @@ def _event(one: dict[str, Any]) -> Event:
     texts = {key: one[key] for key in ("ph", "cat", "name") if isinstance(one.get(key), str)}
     return Event(
         **texts,
-        ts=_decimal(one.get("ts")),
-        dur=_decimal(one.get("dur")),
+        ts=_raw(one.get("ts")),
+        dur=_raw(one.get("dur")),
         pid=_number(one.get("pid")),
         tid=_number(one.get("tid")),
-        args=Args(**{key: _number(args.get(key)) for key in Args.__struct_fields__})
+        args=Args(**{field.name: _number(args.get(field.encode_name)) for field in _FIELDS})
         if isinstance(args, dict)
         else None,
     )
 
 
-def _decimal(value: Any) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
-        return None
+def _raw(value: Any) -> msgspec.Raw:
+    return NO_TIME if value is None else msgspec.Raw(msgspec.json.encode(value))
+
+
+def nanoseconds(microseconds: msgspec.Raw) -> int | None:
+    """A time to the last whole nanosecond; None where it is none, or is beyond all clocks."""
+    text = bytes(microseconds).strip(b'"')
+    whole, _, part = text.partition(b".")
     try:
-        found = Decimal(value)
-    except InvalidOperation:
+        if whole.isdigit() and len(part) <= 3 and (part.isdigit() or not part):
+            found = int(whole + part.ljust(3, b"0"))
+        else:
+            exact = Decimal(text.decode("ascii"))
+            found = int(exact * 1000) if abs(exact) < _MOST_NS else _MOST_NS
+    except (ArithmeticError, ValueError):
         return None
-    return found if found.is_finite() else None
+    return found if -_MOST_NS < found < _MOST_NS else None
 
 
 def _number(value: Any) -> Number:

@@ -1,20 +1,21 @@
-"""Traces of PyTorch's profiler (Kineto), NVIDIA and AMD; and other Chrome traces of devices.
+"""Traces of PyTorch's profiler (Kineto), NVIDIA and AMD; of `ds-sdk run --trace`; and alike.
 
 Times are decimal microseconds: older traces count from 1970, where a float64 is a quarter of one
-off, so they are read as decimals and kept as whole nanoseconds.
+off, so they are read digit by digit and kept as whole nanoseconds.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 from deepseek_core import errors
 from deepseek_observe.reading.columns import Columns
-from deepseek_observe.reading.events import Around, Event, Number, events
+from deepseek_observe.reading.events import Args, Around, Event, Number, events, nanoseconds
+from deepseek_observe.reading.exchanges import bus_nbytes
 from deepseek_observe.reading.opening import opened
 from deepseek_observe.timeline.classes import HOST, Class, of_call, of_kernel
 from deepseek_observe.timeline.record import Timeline
@@ -30,10 +31,12 @@ _CALLS: Final = frozenset(
     ("cuda_runtime", "cuda_driver", "runtime", "mtia_runtime", "glow_runtime", "xpu_runtime")
 )
 _RANGES: Final = frozenset(("user_annotation",))
+_TASK: Final = "task"
+"""Of a plan that ran: its thread is named by the device and the slot."""
+_SLOT: Final = re.compile(r"(.+) slot (\d+)")
 _OPERATIONS: Final = frozenset(("cpu_op", "operator"))
 _FIRST_OF_TEXT: Final = 1 << 40  # numbers of streams and threads that have a name instead
 _MOST: Final = 1 << 62
-_MOST_US: Final = Decimal(_MOST // 1000)
 _OTHER_CALLS: Final = "calls of the driver that neither launch nor wait"
 
 
@@ -69,6 +72,8 @@ class _Reader:
         self._operations = operations
         self._texts: dict[str, int] = {}  # streams and threads that have a name
         self._classes: dict[tuple[str, str], int | str] = {}  # by category and name
+        self._slots: dict[tuple[Number, Number], tuple[str, int]] = {}  # of tasks, by thread
+        self._devices: dict[str, int] = {}  # of tasks
         self.columns = Columns()
         self.facts: dict[str, Any] = {"format": "kineto"}
         self.left_out: Counter[str] = Counter()
@@ -100,19 +105,20 @@ class _Reader:
         ends: list[int] = []
         for event in piece:
             if event.ph != "X":
+                if event.name == "thread_name":
+                    self._note_thread(event)
                 continue
             found = self._class(event)
             if found is None:
                 continue
-            ts, dur = event.ts, event.dur
-            if ts is None or dur is None or not (0 <= dur < _MOST_US and -_MOST_US < ts < _MOST_US):
+            start, length = nanoseconds(event.ts), nanoseconds(event.dur)
+            if start is None or length is None or length < 0:
                 self.left_out["without a time"] += 1
                 continue
-            start = int(ts * 1000)
             kept.append(event)
             classes.append(found)
             starts.append(start)
-            ends.append(start + int(dur * 1000))
+            ends.append(start + length)
         whole = self._whole
         self.columns.add(
             starts=starts,
@@ -122,10 +128,24 @@ class _Reader:
             classes=classes,
             names=self.columns.numbers(event.name for event in kept),
             correlations=[whole(event.args.correlation, 0) if event.args else 0 for event in kept],
-            nbytes=[whole(event.args.bytes, -1) if event.args else -1 for event in kept],
+            nbytes=[self._nbytes(event.args) if event.args else -1 for event in kept],
         )
         self.num_rows += len(kept)
         self.num_of_devices += sum(one <= Class.FILL for one in classes)
+
+    def _note_thread(self, event: Event) -> None:
+        name = event.args.name if event.args else None
+        if isinstance(name, str) and (found := _SLOT.fullmatch(name)):
+            self._slots[event.pid, event.tid] = found[1], int(found[2][:9])
+
+    def _slot(self, event: Event) -> tuple[int, int]:
+        """The device and the slot of a task."""
+        name, slot = self._slots.get((event.pid, event.tid), (f"thread {event.tid}", 0))
+        number = self._devices.setdefault(name, len(self._devices))
+        if len(self._devices) > len(self.facts.setdefault("devices", {})):
+            self.facts["devices"][number] = name
+        self.facts["is_plan"] = True
+        return number, slot
 
     def said(self) -> str:
         """What was left out, as a text."""
@@ -149,6 +169,8 @@ class _Reader:
         if category in _DEVICE:
             found = _DEVICE[category]
             return int(of_kernel(name) if found is None else found)
+        if category == _TASK:
+            return int(Class.COMPUTE)
         if category in _CALLS:
             call = of_call(name)
             return _OTHER_CALLS if call is Class.CALL else int(call)
@@ -161,12 +183,22 @@ class _Reader:
     def _device(self, event: Event, found: int) -> int:
         if found > Class.SYNC:
             return HOST
+        if event.cat == _TASK:
+            return self._slot(event)[0]
         given = event.args.device if event.args else None
         return self._whole(event.pid if given is None else given, 0)
 
     def _stream(self, event: Event, found: int) -> int:
+        if event.cat == _TASK:
+            return self._slot(event)[1]
         given = event.args.stream if event.args and found <= Class.SYNC else None
         return self._whole(event.tid if given is None else given, 0)
+
+    def _nbytes(self, args: Args) -> int:
+        if args.bytes is None and isinstance(args.collective, str) and isinstance(args.dtype, str):
+            numbers = max(self._whole(args.taken, -1), self._whole(args.given, -1))
+            return bus_nbytes(args.collective, args.dtype, numbers, self._whole(args.ranks, 0))
+        return self._whole(args.bytes, -1)
 
     def _whole(self, value: Number, default: int) -> int:
         """A number as it is, or in a text; any other text gets a number of its own."""

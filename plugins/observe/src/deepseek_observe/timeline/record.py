@@ -14,6 +14,14 @@ from deepseek_observe.timeline.classes import HOST, Class
 Column = NDArray[np.int64]
 
 
+def distinct(column: Column) -> Column:
+    """The different values, in order; `np.unique` of that alone imports what is for masks."""
+    in_order = np.sort(column)
+    first = np.ones(len(in_order), bool)
+    np.not_equal(in_order[1:], in_order[:-1], out=first[1:])
+    return in_order[first]
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Timeline:
     """Rows in order of their start; every column is int64 [N].
@@ -22,7 +30,7 @@ class Timeline:
     `devices` is a number, or HOST; `streams` one of a device's streams, or a thread of the host.
     `classes` holds `Class`, `names` a place in `texts`. `correlations` ties a launch to its work,
     0 is none; `launches` is the row of the launch, -1 where it is not in the trace. `nbytes` is
-    what a copy or a fill moved, -1 where it is unknown.
+    what a copy or a fill moved, or each rank sent in an exchange; -1 where it is unknown.
     `facts` are what the trace says of itself: rank, world_size, device names and the like.
     `left_out` counts what was read and is no row, by the reason.
     """
@@ -64,7 +72,7 @@ class Timeline:
     @property
     def device_numbers(self) -> tuple[int, ...]:
         """Devices that have rows."""
-        return tuple(int(one) for one in np.unique(self.devices) if one != HOST)
+        return tuple(int(one) for one in distinct(self.devices) if one != HOST)
 
     def take(self, rows: Column) -> Timeline:
         """The same with these rows alone, in their order; launches that are left out become -1."""

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_core import DeepSeekError
+from deepseek_core import DeepSeekError, emit, events
 from deepseek_parallel.checkpoint import dcp_files, tree
 from deepseek_parallel.checkpoint import manifest as manifests
 from deepseek_parallel.checkpoint.manifest import File, Manifest
@@ -96,14 +96,20 @@ class Job:
 
     def run(self, saving: Saving) -> None:
         """Do it, and tell `saving` how it ended; what `after` says is logged."""
+        begin_s = time.monotonic()
         try:
             self.rest.copy()  # at full speed: the next step waits for it
             _be_nice()
             manifest = self._saved()
         except Exception as error:  # noqa: BLE001 - whatever it is, the training goes on
-            saving.finish(None, self._failed(error))
+            failed = self._failed(error)
+            if self.rank == 0:
+                url, step = self.place.url, saving.step
+                emit(events.CheckpointFailed(url=url, step=step, reason=failed.message))
+            saving.finish(None, failed)
             return
         if self.rank == 0:
+            emit(_committed(manifest, self.place.url, time.monotonic() - begin_s))
             try:
                 self.after()
             except DeepSeekError as error:
@@ -218,6 +224,11 @@ class Job:
 
     def _own(self, part: str) -> list[str]:
         return [n for n in self.place.below(part).names() if n.startswith(f"__{self.rank}_")]
+
+
+def _committed(manifest: Manifest, url: str, seconds: float) -> events.CheckpointCommitted:
+    nbytes = sum(file.nbytes for file in manifest.files)
+    return events.CheckpointCommitted(url=url, step=manifest.step, nbytes=nbytes, seconds=seconds)
 
 
 def _missing(ranks: range, place: Place) -> str:

@@ -24,6 +24,8 @@ EXAMPLES: Final = """examples:
   ds-sdk train run recipe.toml --nproc 4 --strategy hybrid:tp=2,pp=2
   ds-sdk train run recipe.toml --set train.batch=64     another value for this run
   ds-sdk train run recipe.toml --dry-run                what it would do, without a step
+  ds-sdk train run recipe.toml --nproc 2 --trace out/trace
+  ds-sdk profile out/trace/*                            where the time of its steps went
 
 Ctrl-C and SIGTERM end it after the step that runs, and save where the recipe has [checkpoint];
 SIGUSR1 saves there and trains on (of Slurm: --signal=USR1@60).
@@ -83,6 +85,9 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes",
         help="change the recipe: train.batch=64",
     )  # fmt: skip
+    parser.add_argument(
+        "--trace", metavar="FOLDER", help="a trace of some steps, for ds-sdk profile FOLDER/*"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
 
 
@@ -125,13 +130,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def changes_of(args: argparse.Namespace) -> list[str]:
-    """Changes of the recipe: those of --set, and --strategy in place of its table.
+    """Changes of the recipe: those of --set, --trace, and --strategy in place of its table.
 
     Raises:
         ConfigError: a strategy that is not NAME:KEY=VALUE,...
     """
+    changes = list(args.changes)
+    if args.trace is not None:
+        changes.append(f"trace.folder={json.dumps(args.trace)}")
     if args.strategy is None:
-        return list(args.changes)
+        return changes
     name, colon, rest = args.strategy.partition(":")
     pairs = [word.partition("=") for word in _BETWEEN.split(rest)] if colon else []
     if not name.strip() or not all(
@@ -145,7 +153,7 @@ def changes_of(args: argparse.Namespace) -> list[str]:
     for key, _, value in pairs:
         table[key.strip()] = _as_toml(value)
     made = ", ".join(f"{key} = {value}" for key, value in table.items())
-    return [*args.changes, f"strategy={{{made}}}"]
+    return [*changes, f"strategy={{{made}}}"]
 
 
 def _as_toml(text: str) -> str:

@@ -15,6 +15,7 @@ from deepseek_parallel.trainer.events import Event
 from deepseek_parallel.trainer.meeting import Meeting
 from deepseek_parallel.trainer.part import Part
 from deepseek_parallel.trainer.progress import Goal, Progress
+from deepseek_parallel.trainer.ranges import COMPUTE, TELL, UPDATE, marked
 from deepseek_parallel.trainer.reading import Reader
 from deepseek_parallel.trainer.saver import Saver
 from deepseek_parallel.trainer.setup import Setup
@@ -44,8 +45,8 @@ class Loop:
             self._saver = Saver(setup, progress, self._say_saved)
         self.resumed: int | None = None  # the step at which it went on
 
-    def run(self, *, resume: bool) -> None:
-        """Take turns until the goal is reached, or a stop was asked for.
+    def run(self, *, resume: bool, begun: Callable[[], None]) -> None:
+        """Take turns until the goal is reached, or a stop was asked for; `begun` before the first.
 
         Raises:
             RankLost: a rank is lost, and the ranks can't be renewed.
@@ -55,6 +56,7 @@ class Loop:
         is_done = is_lost = False
         try:
             self._begin(resume)
+            begun()
             while self._turn():
                 pass
             if self._saver is not None:
@@ -162,12 +164,15 @@ class Loop:
         own = self._part.pieces(progress.position, count)
         self._reader.prepare([*own, *self._part.pieces(progress.position + count, count)])
         try:
-            tally, failure = self._part.compute(self._reader, own)
+            with marked(COMPUTE):
+                tally, failure = self._part.compute(self._reader, own)
             tally.stop = bool(self._wishes.stop)
             tally.save = self._wishes.save or (self._saver is not None and self._saver.is_due())
-            totals = totals_of(tally, ranks, self._place)
+            with marked(TELL):
+                totals = totals_of(tally, ranks, self._place)
             self._check(totals, failure)
-            norm = self._part.step(totals)
+            with marked(UPDATE):
+                norm = self._part.step(totals)
         except Exception:
             self._part.undo()
             raise

@@ -14,6 +14,7 @@ from deepseek_core import errors
 from deepseek_parallel.sampling import Order
 from deepseek_parallel.trainer.data import Data
 from deepseek_parallel.trainer.pieces import Piece
+from deepseek_parallel.trainer.ranges import DATA, marked
 from deepseek_parallel.trainer.seeding import begin_at
 
 _LIMIT_S: Final = 600.0
@@ -49,6 +50,10 @@ class Reader:
         Raises:
             InputError: the dataset has shrunk, or a worker is gone.
         """
+        with marked(DATA):
+            return self._read(piece)
+
+    def _read(self, piece: Piece) -> Any:
         future = self._coming.pop(piece, None)
         if future is None:
             begin_at(self._seed, piece.position)

@@ -41,6 +41,8 @@ from deepseek_parallel.trainer.progress import Goal, Progress
 from deepseek_parallel.trainer.report import Record, Report
 from deepseek_parallel.trainer.scheduling import Rates
 from deepseek_parallel.trainer.setup import Setup
+from deepseek_parallel.trainer.tracing import Trace, traced
+from deepseek_parallel.trainer.watch.emitted import Emitted
 from deepseek_parallel.trainer.watch.line import Show
 from deepseek_parallel.trainer.watch.page import write_page
 from deepseek_parallel.trainer.watch.watchers import PAGE, Watched, telling
@@ -68,8 +70,9 @@ class Trainer:
     "auto" for the soonest step; `options` are its own, as {"tp": 2, "pp": 2}, and "layers" for a
     pipeline of what is no `nn.Sequential`. The model and the optimizer are taken apart by the
     first `fit`: its weights are in the checkpoint.
-    `log` is a folder for log.jsonl, events of TensorBoard and report.html. `callbacks` are called
-    with each `Event`. `ranks` are those of an elastic run or of torchrun, or this process alone.
+    `log` is a folder for log.jsonl, events of TensorBoard and report.html. `trace` is one for a
+    trace of some steps by each rank, or a `Trace` that says of which. `callbacks` are called with
+    each `Event`. `ranks` are those of an elastic run or of torchrun, or this process alone.
 
     Raises:
         ConfigError: something that can't be, or does not fit the rest.
@@ -96,6 +99,7 @@ class Trainer:
         checkpoint: str | Path | Checkpoints | None = None,
         save_every: int | GapPredictor | None = None,
         log: str | Path | None = None,
+        trace: Trace | str | Path | None = None,
         callbacks: Sequence[Watcher] = (),
         strategy: str = PLAIN,
         options: Mapping[str, Any] | None = None,
@@ -139,9 +143,9 @@ class Trainer:
             evaluation=evaluation, early_stop=early_stop, is_balanced=balance, clock=clock,
             checkpoint=checkpoint, save_every=save_every, choice=choice,
         )  # fmt: skip
-        self._watched = Watched(
-            callbacks=_callbacks(callbacks), log=None if log is None else Path(log)
-        )
+        self._trace = Trace(folder=trace) if isinstance(trace, str | Path) else trace
+        self._callbacks = _callbacks(callbacks)
+        self._log = None if log is None else Path(log)
         self._progress = Progress()
         self._wishes = Wishes()
         self._divided: Part | None = None  # what this rank holds on a mesh, once it is
@@ -177,12 +181,18 @@ class Trainer:
             setup.choice.check_world(ranks.size)
         record, begin_s = Record(ranks.size), time.monotonic()
         progress.stopped, self._wishes.stop = "", ""
-        watched = Watched(callbacks=self._watched.callbacks, log=self._watched.log, show=show)
+        emitted = Emitted(_name(setup, self._log))
         with (
             seeding.kept(),
             interruptible(self._wishes),
+            traced(self._trace, ranks) as tracers,
             telling(
-                watched,
+                Watched(
+                    emitted=emitted,
+                    callbacks=(*self._callbacks, *tracers),
+                    log=self._log,
+                    show=show,
+                ),
                 record,
                 steps=goal.num_steps,
                 is_resumed=resume or progress.turns > 0,
@@ -192,7 +202,12 @@ class Trainer:
             is_divided = setup.choice is not None and ranks.size > 1
             divide = self._divide if is_divided else None
             loop = Loop(setup, ranks, progress, goal, tell=tell, wishes=self._wishes, divide=divide)
-            loop.run(resume=resume)
+
+            def begin() -> None:
+                if ranks.rank == 0:
+                    emitted.begin(ranks=ranks.size, mesh=loop.mesh, step=progress.step)
+
+            loop.run(resume=resume, begun=begin)
             why = progress.stopped or ("steps" if steps is not None else "epochs")
             end = loop.event("end", {"seconds": time.monotonic() - begin_s}, why)
             report = record.report(
@@ -203,8 +218,8 @@ class Trainer:
                 mesh=loop.mesh,
             )
             tell(end)
-        if watched.log is not None and ranks.rank == 0:
-            write_page(watched.log / PAGE, report, _facts(setup))
+        if self._log is not None and ranks.rank == 0:
+            write_page(self._log / PAGE, report, _facts(setup))
         return report
 
     def _divide(self) -> Part:
@@ -309,6 +324,16 @@ def _goal(setup: Setup, steps: int | None, epochs: int | None) -> Goal:
         )
     check_whole("steps" if epochs is None else "epochs", steps if epochs is None else epochs)
     return Goal(batch=setup.batch, length=setup.order.length, steps=steps, epochs=epochs)
+
+
+def _name(setup: Setup, log: Path | None) -> str:
+    """What the run is called for who listens: its log, its checkpoints, or its model."""
+    place = setup.checkpoint
+    if log is not None:
+        return str(log)
+    if place is not None:
+        return place if isinstance(place, str) else place.url
+    return type(setup.model).__name__
 
 
 def _facts(setup: Setup) -> list[tuple[str, object]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from deepseek_core import errors
 from deepseek_store.log.reserve import free_nbytes
 from deepseek_store.move.census import stored_nbytes, take_census
 from deepseek_store.parts import HOT_SPEED, Parts
@@ -56,7 +57,14 @@ def apply_plan(parts: Parts, moves: MovePlan, progress: Progress | None = None) 
     for done, move in enumerate(moves.moves):
         if progress is not None:
             progress(done, len(moves.moves), str(move))
-        parts.mover.apply(move)
+        try:
+            parts.mover.apply(move)
+        except errors.TierFull as error:
+            parts.events.full(error)
+            raise
+        if move.kind != "drop":  # what lies in a stripe already
+            parts.events.moved(move.source, move.target, move.nbytes)
+    parts.events.flush()
     if progress is not None and moves.moves:
         progress(len(moves.moves), len(moves.moves), "done")
     return len(moves.moves)

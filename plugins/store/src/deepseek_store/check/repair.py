@@ -60,7 +60,10 @@ def repair(
     if progress is not None and units:
         progress(len(units), len(units), "done")
     round_.collect_emptied()
-    return round_.report(complete=True, resumed=False)
+    found = round_.report(complete=True, resumed=False)
+    if not dry_run:
+        parts.events.checked("repair", found)
+    return found
 
 
 def known_damage(parts: Parts) -> tuple[CheckUnit, ...]:

@@ -62,4 +62,6 @@ def scrub(
     if progress is not None and todo:
         progress(done, len(todo), "done")
     round_.collect_emptied()
-    return round_.report(complete=done == len(todo), resumed=len(todo) < len(units_of(parts)))
+    report = round_.report(complete=done == len(todo), resumed=len(todo) < len(units_of(parts)))
+    parts.events.checked("scrub", report)
+    return report

@@ -108,10 +108,20 @@ class Findings:
 
     `clock` gives seconds since the epoch; `read_only` leaves the home as it is. Notes are written
     at once, but for those that come faster than that takes: they wait for the next one, or `flush`.
+    `met` is told of each, `healed` of one that is no more, how many were healed with it, and left.
     """
 
-    def __init__(self, home: Path, clock: Callable[[], float], *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        home: Path,
+        clock: Callable[[], float],
+        *,
+        read_only: bool = False,
+        met: Callable[[KeptFinding], None] = lambda _found: None,
+        healed: Callable[[KeptFinding, int, int], None] = lambda _one, _gone, _left: None,
+    ) -> None:
         self._home, self._clock, self._read_only = home, clock, read_only
+        self._met, self._tell_healed = met, healed
         self._process = f"{socket.gethostname()}:{os.getpid()}"
         self._lock = threading.Lock()
         # Notes that are not in the file yet, and what was healed meanwhile.
@@ -145,6 +155,7 @@ class Findings:
             self._healed.discard(found.id)
             if time.monotonic() >= self._quiet_until_s:
                 self._write()
+        self._met(found)
 
     def heal(self, healed: Callable[[KeptFinding], bool]) -> None:
         """Forget the findings of which that is true: they were repaired, or read again and right.
@@ -159,6 +170,7 @@ class Findings:
             self._healed |= gone
             self._waiting = {k: v for k, v in self._waiting.items() if k not in gone}
             self._write()
+        self._tell_healed(known[min(gone)], len(gone), len(known) - len(gone))
 
     def all(self) -> tuple[KeptFinding, ...]:
         """What every process has found and is not healed yet, the oldest first."""

@@ -157,6 +157,15 @@ class TierSet:
         able = [number for number in numbers if self.tiers[number] is not None]
         return handles.patiently(self.tier((able or numbers)[0]).profile)
 
+    def capacities(self) -> dict[str, int | None]:
+        """Bytes that each tier of the configuration can hold, as far as it is connected."""
+        found: dict[str, int | None] = dict.fromkeys(one.name for one in self._config.tiers)
+        for one, tier in zip(self._config.tiers, self._tiers, strict=False):
+            if tier is not None and found[one.name] is None:
+                with suppress(DeepSeekError):
+                    found[one.name] = tier.profile().capacity_nbytes
+        return found
+
     def promised_nines(self, tier: str) -> float | None:
         """The durability that all URLs of a tier promise by themselves."""
         tiers = [self.tier(number) for number in self._config.of(tier)]

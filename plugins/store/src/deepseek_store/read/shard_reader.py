@@ -16,8 +16,10 @@ from deepseek_store.commands import command
 from deepseek_store.errors import Corrupt, SegmentGone
 from deepseek_store.home.state import State
 from deepseek_store.home.tier_set import TierSet
+from deepseek_store.index.rows import Version
 from deepseek_store.log.disk import Disk
-from deepseek_store.log.records import Extent, hash_of
+from deepseek_store.log.records import Extent, hash_of, unpack_extents
+from deepseek_store.planning.policy import TierName
 from deepseek_store.read.fetcher import Fetcher
 from deepseek_store.read.suspects import Suspects
 from deepseek_store.stripes.identity import FragmentFault
@@ -60,6 +62,7 @@ class Reader:
         # reads that were rebuilt from other fragments, and shards fetched from tiers
         self.degraded = 0
         self.fetched = 0
+        self.near = 0  # shards read from the log's files
 
     @property
     def fetcher(self) -> Fetcher[Extent]:
@@ -73,7 +76,9 @@ class Reader:
             return None
         try:
             active = row is None or row.state == "active"
-            return self._disk.read_extent(extent, active=active)
+            data = self._disk.read_extent(extent, active=active)
+            self.near += 1
+            return data
         except errors.ObjectMissing:
             return None
         except errors.StorageError as error:
@@ -121,6 +126,15 @@ class Reader:
         if row is None or row.local:
             return True
         return self._cache is not None and extent in self._cache
+
+    def tier_of(self, version: Version) -> TierName:
+        """The tier that a read of its first shard goes to."""
+        extents = unpack_extents(version.extents)
+        row = self._state.segments.get(extents[0].segment) if extents else None
+        if row is None or row.local or row.stripe is None:
+            return "hot"
+        stripe = self._state.stripes.get(row.stripe)
+        return "hot" if stripe is None else stripe.tier
 
     def forgive(self) -> None:
         """Ask fragments again that failed a moment ago: somebody saw that they are back."""

@@ -19,6 +19,7 @@ from deepseek_parallel.trainer.choice import PLAIN
 from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation
 from deepseek_parallel.trainer.recipe.entries import load_entry
 from deepseek_parallel.trainer.recipe.read import Recipe
+from deepseek_parallel.trainer.tracing import Trace
 from deepseek_parallel.trainer.trainer import Trainer
 
 
@@ -76,6 +77,7 @@ def build(recipe: Recipe, **more: Any) -> Job:
         checkpoint=saved.get("url"),
         save_every=_save_every(recipe),
         log=recipe.get("log").get("folder"),
+        trace=Trace(**recipe.get("trace")) if recipe.get("trace") else None,
         strategy=strategy.pop("name", PLAIN),
         options=strategy,
         **more,

@@ -32,6 +32,7 @@ KEYS: Final[dict[str, dict[str, Any]]] = {
         "failure_system": str, "failure_nodes": int,
     },
     "log": {"folder": str},
+    "trace": {"folder": str, "skip": int, "steps": int},
 }  # fmt: skip
 """The keys of each table, and of what type a value is."""
 _OPEN: Final = ("strategy",)
@@ -49,6 +50,7 @@ _EITHER: Final = {
     "train": ("steps", "epochs"),
     "scheduler": ("name", "factory"),
     "strategy": ("name",),
+    "trace": ("folder",),
 }
 
 
@@ -71,6 +73,8 @@ class Recipe:
 
 def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """Read a file and change it; a change is "table.key=value", its value as in TOML.
+
+    Of two keys that exclude each other, as steps and epochs, the changed one takes the place.
 
     Raises:
         ConfigError: it can't be read, or a table or key is unknown, missing or of another type.
@@ -112,6 +116,10 @@ def _change(tables: dict[str, Any], change: str) -> None:
         if not isinstance(held, dict):
             raise errors.ConfigError(f"--set {change!r}: {key} is not a table", remedy="correct it")
     held[keys[-1]] = value
+    if len(keys) == 2 and keys[1] in (either := _EITHER.get(keys[0], ())):
+        for other in either:
+            if other != keys[1]:
+                held.pop(other, None)
 
 
 def _check(tables: Mapping[str, Any], where: str) -> None:

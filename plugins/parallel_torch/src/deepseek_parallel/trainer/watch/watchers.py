@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 
 from deepseek_parallel.trainer.events import Event, Watcher
+from deepseek_parallel.trainer.watch.emitted import Emitted
 from deepseek_parallel.trainer.watch.line import Line, Show, shown
 from deepseek_parallel.trainer.watch.lines import Lines, begun
 from deepseek_parallel.trainer.watch.tensorboard import TensorBoard
@@ -18,8 +19,12 @@ LOG, PAGE = "log.jsonl", "report.html"
 
 @attrs.frozen(kw_only=True, eq=False)
 class Watched:
-    """Watchers: `callbacks` on all ranks, the folder `log` and the line `show` on rank 0."""
+    """Watchers: `callbacks` on all ranks, the folder `log` and the line `show` on rank 0.
 
+    `emitted` tells plugins that listen of the training, on rank 0.
+    """
+
+    emitted: Emitted
     callbacks: Sequence[Watcher] = ()
     log: Path | None = None
     show: Show | None = None
@@ -70,7 +75,15 @@ def telling(
             first(event)
             if is_first():
                 seen.tell(event, is_resumed=is_resumed)
+                watched.emitted(event)
             for one in watched.callbacks:
                 one(event)
 
-        yield tell
+        try:
+            yield tell
+        except BaseException as error:
+            if is_first():
+                watched.emitted.end(error)
+            raise
+        if is_first():
+            watched.emitted.end(None)

@@ -1,0 +1,1 @@
+"""Rules on environment variables: what to unset, and what to set."""

@@ -1,0 +1,1 @@
+"""Devices that are known, what a model needs of them, and which to take."""

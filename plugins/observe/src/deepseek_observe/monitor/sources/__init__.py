@@ -1,0 +1,1 @@
+"""What is sampled: the host, GPUs through NVML, and devices of a simulation."""

@@ -1,0 +1,1 @@
+"""What a browser or a scraper gets: the page, its stream, metrics."""

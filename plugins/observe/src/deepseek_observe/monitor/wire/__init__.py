@@ -1,0 +1,1 @@
+"""How events of the engines come from other processes to a monitor."""
