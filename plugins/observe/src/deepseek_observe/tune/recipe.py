@@ -167,7 +167,7 @@ def _called(factory: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], wher
         return factory(*args, **kwargs)
     except errors.DeepSeekError:
         raise
-    except Exception as error:  # whatever the user's code may raise
+    except (Exception, SystemExit) as error:  # whatever the user's code may raise
         raise errors.ConfigError(
             f"{where} fails: {type(error).__name__}: {error}", remedy="correct its kwargs, or it"
         ) from error
