@@ -45,7 +45,7 @@ class Recipe:
         """A table, empty if it is left out.
 
         Raises:
-            ConfigError: it is no table.
+            ConfigError: it is not a table.
         """
         found = self.tables.get(table, {})
         if not isinstance(found, dict):
@@ -67,7 +67,7 @@ class Recipe:
 
     @property
     def precision(self) -> str:
-        """Of the forward pass."""
+        """The number format of the forward pass."""
         return str(self.get("train").get("precision", "fp32"))
 
     @property
