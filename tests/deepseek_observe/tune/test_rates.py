@@ -81,9 +81,29 @@ def test_a_loss_that_falls_at_no_rate_is_told():
 
 
 def test_a_run_is_no_longer_than_the_training_and_no_shorter_than_some_hundred():
-    assert steps_of(300_000, 64, 300_000) == 2008
-    assert steps_of(1000, 64, None) == 300
-    assert steps_of(1000, 64, 1280) == 20
+    assert steps_of(300_000, 64, 300_000, is_asked=False) == 2008
+    assert steps_of(1000, 64, None, is_asked=False) == 300
+    assert steps_of(1000, 64, 1280, is_asked=False) == 20
+    assert steps_of(6400, 64, None, is_asked=True) == 25  # four contestants
+
+
+def test_a_loss_that_sharpens_races_with_lower_rates():
+    class Normal(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mean, self.log = nn.Parameter(torch.zeros(8)), nn.Parameter(torch.zeros(8))
+
+    def loss(model, batch):
+        normal = torch.distributions.Normal(model.mean, model.log.exp(), validate_args=False)
+        return -normal.log_prob(batch[0]).sum(1).mean()
+
+    draw = torch.Generator().manual_seed(0)
+    sharp = TensorDataset(0.01 * torch.randn(800, 8, generator=draw) + 0.3)
+    problem = problem_of(Normal(), loss, sharp)
+    found = race(problem, [8.0, 4.0], course(problem, steps=300))
+    assert found.best < 1
+    losses = [one.loss for one in found.trials if one.rate == found.best]
+    assert losses[0] < 0 < found.start_loss
 
 
 def test_the_users_own_rate_races_too():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +25,7 @@ EXAMPLES: Final = """examples:
   ds-sdk tune recipe.toml --trials 30 --study s.log  a search, that goes on when it is stopped
   torchrun --nproc-per-node 4 --no-python ds-sdk tune recipe.toml
 
-exit codes: 0 done, 1 no rate, batch or memory is enough, 2 wrong arguments, 130 Ctrl-C"""
+exit codes: 0 done, 2 wrong arguments, or a training that diverges or fails, 130 Ctrl-C"""
 SUMMARY: Final = (
     "Find the batch, rate, warm-up and accumulation of a training by short trials of it."
 )
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     from deepseek_observe.tune.tune import tune
 
     done = 0
-    with console.ProgressReporter("tune", quiet=args.json) as show:
+    with console.ProgressReporter("tune", quiet=not sys.stderr.isatty()) as show:
 
         def tell(text: str) -> None:
             nonlocal done
@@ -143,7 +144,7 @@ def _print(target: Target, outcome: Outcome) -> None:
         ("WHAT", "VALUE", "WHY"),
         [
             ("batch", f"{plan.batch}", _of_batch(outcome)),
-            ("microbatch", f"{plan.micro}", f"up to {outcome.fits} fit on a device"),
+            ("microbatch", f"{plan.micro}", _of_micro(outcome)),
             ("accumulate", f"{plan.accumulate}", f"{_counted(outcome.devices, 'device')}"),
             ("rate", f"{plan.rate:.4g}", _of_rate(outcome)),
             ("warm-up", _counted(plan.warmup_steps, "step"), _of_warmup(outcome)),
@@ -179,10 +180,18 @@ def _print(target: Target, outcome: Outcome) -> None:
 def _of_batch(outcome: Outcome) -> str:
     if outcome.search is not None:
         return "the search's"
+    if outcome.is_given:
+        return "as asked"
     if outcome.plan.batch == outcome.base.batch:
         return "the base: a larger one would waste samples"
     more = outcome.plan.batch / outcome.noise.value
     return f"needs {more:.0%} more samples than the smallest batches"
+
+
+def _of_micro(outcome: Outcome) -> str:
+    if outcome.is_all:
+        return f"{outcome.fits} fit on a device, the most that was asked for"
+    return f"up to {outcome.fits} fit on a device"
 
 
 def _of_rate(outcome: Outcome) -> str:

@@ -97,7 +97,7 @@ def measured_noise(
     buffers = [buffer.clone() for buffer in problem.model.buffers()]
     drawn: list[Draw] = []
     while True:
-        drawn += [_draw(problem, stream, small) for _ in range(DRAWS)]
+        drawn += [_draw(problem, stream, small) for _ in range(min(DRAWS, most_draws))]
         found = noise_scale(drawn, small, small * PIECES)
         if found.error <= _ENOUGH or len(drawn) >= most_draws:
             break

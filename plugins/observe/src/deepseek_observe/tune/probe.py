@@ -7,7 +7,6 @@ stdin, and answers each with one line on the descriptor FD. It ends when stdin d
 from __future__ import annotations
 
 import ctypes
-import errno
 import json
 import os
 import resource
@@ -19,16 +18,12 @@ from typing import Any, Final
 import torch
 
 from deepseek_core import errors
-from deepseek_observe.tune.problem import Problem
+from deepseek_observe.tune.problem import Problem, is_memory
 from deepseek_observe.tune.samples import Stream
 from deepseek_observe.tune.target import open_target
 
 _PR_SET_PDEATHSIG: Final = 1
 _STEPS: Final = 2  # the optimizer has its state from the first on
-_TOLD_BY_TORCH: Final = (
-    "can't allocate memory", "not enough memory", "out of memory", "cannot allocate memory",
-    "bad_alloc", "failed to allocate",
-)  # fmt: skip
 
 
 def main() -> None:
@@ -68,7 +63,7 @@ def _tried(asked: dict[str, Any]) -> dict[str, Any]:
     except errors.DeepSeekError as error:
         return {"message": error.message, "remedy": error.remedy}
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's code raises
-        if _is_memory(error):
+        if is_memory(error):
             return {"fits": False, "why": f"{type(error).__name__}: {_first_line(error)}"}
         return {"message": f"{type(error).__name__}: {_first_line(error)}", "remedy": None}
     return {"fits": True, "peak": _peak_nbytes(problem)}
@@ -93,15 +88,6 @@ def _limit(problem: Problem, nbytes: int | None, before: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     most = before + nbytes
     resource.setrlimit(resource.RLIMIT_AS, (most if hard < 0 else min(most, hard), hard))
-
-
-def _is_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(told in text for told in _TOLD_BY_TORCH)
 
 
 def _first_line(error: BaseException) -> str:

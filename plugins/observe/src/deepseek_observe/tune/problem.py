@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,10 @@ _REMEDY: Final = (
 _EVALUATED: Final = 512
 _PARTS: Final = 10  # of which the error of a held-out loss is told
 _LIKE_A_SUM: Final = (1.9, 2.1)
+_TOLD_BY_TORCH: Final = (
+    "can't allocate memory", "not enough memory", "out of memory", "cannot allocate memory",
+    "bad_alloc", "failed to allocate",
+)  # fmt: skip
 Measure = Callable[[Any, Any], Any]
 
 
@@ -77,7 +82,8 @@ class Problem:
                     "the loss does not hang on any parameter that is trained",
                     remedy="compute it from model(...) without detach(), item() or no_grad()",
                 )
-            added.backward()
+            with _told("the backward pass"):
+                added.backward()
             total, items = total + float(added.detach()), items + count
         self.seen += len(numbers)
         grads = [param.grad for param in self.params if param.grad is not None]
@@ -93,7 +99,8 @@ class Problem:
         if self.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.params, self.clip)
         self.set_rate(rate)
-        self.optimizer.step()
+        with _told("the optimizer"):
+            self.optimizer.step()
         return loss
 
     def evaluated(self, numbers: Numbers) -> Held:
@@ -117,8 +124,9 @@ class Problem:
         Raises:
             InputError: the loss gave neither a mean nor (sum, count).
         """
-        batch = moved(self.data.read(numbers), self.device)
-        with self._precision():
+        with _told("the data"):
+            batch = moved(self.data.read(numbers), self.device)
+        with _told("the loss"), self._precision():
             answer = self._answer(batch)
         if isinstance(answer, tuple) and len(answer) == 2:
             return _scalar(answer[0]), _count(answer[1])
@@ -138,6 +146,35 @@ class Problem:
                 yield
 
 
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Name what of the user's code has failed.
+
+    Raises:
+        InputError: it has, and not of memory.
+    """
+    try:
+        yield
+    except (errors.DeepSeekError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        if is_memory(error):
+            raise
+        raise errors.InputError(
+            f"{what} fails: {type(error).__name__}: {error}", remedy="correct it"
+        ) from error
+
+
+def is_memory(error: BaseException) -> bool:
+    """Whether it says that memory is short."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(told in text for told in _TOLD_BY_TORCH)
+
+
 @attrs.frozen
 class Held:
     """The mean loss of samples that are held out, and its standard error."""
@@ -147,7 +184,7 @@ class Held:
 
 
 def _held(parts: Sequence[tuple[float, float]]) -> Held:
-    """Of sums and counts of parts, which are equally large but for the last."""
+    """Mean of sums and counts of parts, equally large but for the last."""
     items = sum(count for _, count in parts)
     if not items:
         return Held(math.nan, math.nan)
@@ -189,7 +226,8 @@ def check_mean(problem: Problem, numbers: Numbers) -> None:
     Raises:
         InputError: it is a sum.
     """
-    doubled = problem.data.read([*numbers, *numbers])
+    with _told("the data"):
+        doubled = problem.data.read([*numbers, *numbers])
     was = problem.model.training
     problem.model.eval()
     try:

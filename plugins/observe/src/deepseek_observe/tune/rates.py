@@ -10,6 +10,7 @@ on the same samples, the better half goes on (successive halving, Jamieson and T
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -22,11 +23,13 @@ from deepseek_observe.tune.samples import Numbers, Stream
 LOWEST, HIGHEST = 1e-6, 30.0
 SWEPT: Final = 150  # steps of a range test
 _SMOOTH: Final = 0.8
+_STILL: Final = 9  # steps whose rates are too low to change anything
 _ABOVE: Final = 4.0  # a loss so many times the lowest has diverged
 _AROUND: Final = (0.5, 0.25, 0.125, 0.0625)
 _RUNGS: Final = ((1 / 6, 50, 2), (1.0, 300, 1))
 """Share of the longest contestant's steps, the least steps, and how many go on."""
-_MORE: Final = 4  # rates beyond those around the edge, where the best is the outermost
+_LOWER: Final = (1.0, 1 / 16, 1 / 256)
+_MORE: Final = 6  # rates beyond those around the edge, where the best is the outermost
 COST: Final = 4 / 6 + 2 * 5 / 6
 """Samples of a race, in those of its longest contestant."""
 Tell = Callable[[str], None]
@@ -78,27 +81,36 @@ def sweep(problem: Problem, stream: Stream, batch: int, steps: int = SWEPT) -> S
         NeverFalls: the loss is not finite from the start.
     """
     ratio = (HIGHEST / LOWEST) ** (1 / (steps - 1))
-    rates, losses = [], []
-    smooth, lowest, edge = 0.0, math.inf, LOWEST
+    losses: list[float] = []
+    levels: list[float] = []
+    smooth = 0.0
     for number in range(steps):
-        rate = LOWEST * ratio**number
-        loss = problem.step(stream.take(batch), rate)
+        loss = problem.step(stream.take(batch), LOWEST * ratio**number)
         if not math.isfinite(loss):
             break
-        rates.append(rate)
         losses.append(loss)
         smooth = _SMOOTH * smooth + (1 - _SMOOTH) * loss
-        level = smooth / (1 - _SMOOTH ** (number + 1))
-        if level < lowest:
-            lowest, edge = level, rate
-        if number > 5 and abs(level) > _ABOVE * max(abs(lowest), abs(losses[0]) / 100):
+        levels.append(smooth / (1 - _SMOOTH ** (number + 1)))
+        lowest = max(abs(min(levels)), abs(losses[0]) / 100)
+        if number > _STILL and abs(levels[-1]) > _ABOVE * lowest:
             break
     if not losses:
         raise NeverFalls(
             "the loss is not finite before the first step",
             remedy="look at the samples, at the loss, and at how the weights begin",
         )
-    return Sweep(rates=tuple(rates), losses=tuple(losses), edge=edge)
+    rates = tuple(LOWEST * ratio**number for number in range(len(losses)))
+    return Sweep(
+        rates=rates, losses=tuple(losses), edge=float(f"{rates[_edge(losses, levels)]:.2g}")
+    )
+
+
+def _edge(losses: Sequence[float], levels: Sequence[float]) -> int:
+    """The last step whose level is the lowest but for noise, as the first losses tell it."""
+    still = losses[: _STILL + 1]
+    noise = statistics.stdev(still) * math.sqrt((1 - _SMOOTH) / (1 + _SMOOTH)) if still[1:] else 0.0
+    least = min(levels) + noise
+    return max(number for number, level in enumerate(levels) if level <= least)
 
 
 @attrs.frozen(kw_only=True)
@@ -112,13 +124,18 @@ class Course:
     seed: int
 
 
-def steps_of(samples: int, batch: int, total: int | None) -> int:
+def steps_of(samples: int, batch: int, total: int | None, *, is_asked: bool) -> int:
     """Steps of the longest contestant, where all together have `samples`.
 
-    Some hundred at least, as short runs favor high rates; none longer than the training, `total`.
+    Some hundred at least, as short runs favor high rates, unless the user has asked for less; none
+    longer than the training, `total`.
     """
-    steps = max(int(samples / COST / batch), _RUNGS[-1][1])
-    return steps if total is None else max(1, min(steps, total // batch))
+    steps = int(samples / COST / batch)
+    if steps < _RUNGS[0][1]:  # all run as long
+        steps = samples // len(_AROUND) // batch
+    if not is_asked:
+        steps = max(steps, _RUNGS[-1][1])
+    return max(1, steps if total is None else min(steps, total // batch))
 
 
 def race(
@@ -129,9 +146,25 @@ def race(
 ) -> Race:
     """Let rates train side by side; of those that end alike the lowest wins.
 
+    Where all diverge in the end, lower ones race.
+
     Raises:
         NeverFalls: no rate brings the held-out loss below that of the beginning.
     """
+    for factor in _LOWER:
+        found = _raced(problem, [rate * factor for rate in rates], course, tell)
+        if found is not None:
+            return found
+    raise NeverFalls(
+        f"no rate from {min(rates) * _LOWER[-1]:.2g} to {max(rates):.2g} brings the loss over "
+        "samples that are held out below that of the beginning",
+        remedy="check the labels and the loss on a few samples that the model should learn by "
+        "heart; give --samples if it only needs longer",
+    )
+
+
+def _raced(problem: Problem, rates: Sequence[float], course: Course, tell: Tell) -> Race | None:
+    """The race of these rates; None if no loss has fallen."""
     begin = kept(problem)
     start_loss = problem.evaluated(course.held).loss
     running = [Contestant(rate=rate, loss=start_loss, moment=begin) for rate in rates]
@@ -156,13 +189,7 @@ def race(
             break
     if not running or not running[0].loss < start_loss:
         restore(problem, begin)
-        tried = [one.rate for one in done] + [one.rate for one in running]
-        raise NeverFalls(
-            f"no rate from {min(tried):.2g} to {max(tried):.2g} brings the loss below "
-            f"{start_loss:.4g}, where it begins",
-            remedy="check the labels and the loss on a few samples that the model should learn by "
-            "heart; give --samples if it only needs longer",
-        )
+        return None
     best = running[0]
     assert best.moment is not None
     restore(problem, best.moment)
@@ -174,11 +201,13 @@ def race(
 def _widen(
     running: list[Contestant], run: Callable[[Contestant, int], None], steps: int, new: Contestant
 ) -> None:
-    """Add rates beyond the outermost one as long as that is the best."""
+    """Add rates beyond the outermost one as long as that is the best; `new` is at the start."""
     for _ in range(_MORE):
         ordered = sorted(running, key=lambda one: one.rate)
         best = min(ordered, key=lambda one: one.loss)
-        if best is ordered[0]:
+        if best.loss >= new.loss:  # nothing falls: all are too high
+            rate = ordered[0].rate / 4
+        elif best is ordered[0]:
             rate = best.rate / 2
         elif best is ordered[-1]:
             rate = best.rate * 2

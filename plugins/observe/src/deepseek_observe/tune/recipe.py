@@ -45,7 +45,7 @@ class Recipe:
         """A table, empty if it is left out.
 
         Raises:
-            ConfigError: it is no table.
+            ConfigError: it is not a table.
         """
         found = self.tables.get(table, {})
         if not isinstance(found, dict):
@@ -67,7 +67,7 @@ class Recipe:
 
     @property
     def precision(self) -> str:
-        """Of the forward pass."""
+        """The number format of the forward pass."""
         return str(self.get("train").get("precision", "fp32"))
 
     @property
@@ -167,7 +167,7 @@ def _called(factory: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], wher
         return factory(*args, **kwargs)
     except errors.DeepSeekError:
         raise
-    except Exception as error:  # whatever the user's code may raise
+    except (Exception, SystemExit) as error:  # whatever the user's code may raise
         raise errors.ConfigError(
             f"{where} fails: {type(error).__name__}: {error}", remedy="correct its kwargs, or it"
         ) from error

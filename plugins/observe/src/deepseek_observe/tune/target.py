@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 import torch
 from torch import nn
-from torch.optim import SGD, Optimizer
+from torch.optim import LBFGS, SGD, Optimizer
 
 from deepseek_core import errors
 from deepseek_observe.tune.entries import load_entry
@@ -55,7 +55,7 @@ def open_target(text: str, seed: int = 0) -> Target:
         made = function()
     except errors.DeepSeekError:
         raise
-    except Exception as error:  # whatever the user's code may raise
+    except (Exception, SystemExit) as error:  # whatever the user's code may raise
         raise errors.InputError(
             f"{text} fails: {type(error).__name__}: {error}", remedy="correct it"
         ) from error
@@ -151,6 +151,11 @@ def _optimizer(given: Any, trained: list[nn.Parameter], text: str) -> Optimizer:
         raise errors.ConfigError(
             f"{text}: the optimizer is a {type(made).__name__}",
             remedy="give a torch.optim.Optimizer, or a function of parameters that makes one",
+        )
+    if isinstance(made, LBFGS):
+        raise errors.ConfigError(
+            f"{text}: LBFGS evaluates the loss as often as it likes, so that a step is no batch",
+            remedy="tune another optimizer, as torch.optim.AdamW",
         )
     known = {id(param) for param in trained}
     if not any(id(param) in known for group in made.param_groups for param in group["params"]):

@@ -14,7 +14,7 @@ from deepseek_core import errors
 from deepseek_observe.tune.agree import Ranks
 from deepseek_observe.tune.errors import Diverges
 from deepseek_observe.tune.fits import Fits, Prober, Verdict, available_nbytes, largest
-from deepseek_observe.tune.noise import NoiseScale, measured_noise
+from deepseek_observe.tune.noise import MOST_DRAWS, PIECES, NoiseScale, measured_noise
 from deepseek_observe.tune.plan import (
     Base,
     BatchPlan,
@@ -25,6 +25,7 @@ from deepseek_observe.tune.plan import (
 )
 from deepseek_observe.tune.problem import Problem, check_mean, kept, restore
 from deepseek_observe.tune.rates import (
+    SWEPT,
     Course,
     Race,
     Tell,
@@ -42,6 +43,8 @@ SMALL: Final = 64
 """The base where nobody names a batch."""
 WASTE: Final = 0.1
 _EPOCHS: Final = 3  # samples of a race where the length of the training is not known
+_PART: Final = 4  # of the samples of a race, that noise and the range test may take each
+_LEAST_SWEPT: Final = 30
 _RANGE: Final = 32
 _NOISE_BATCH: Final = 32
 _HELD_STEPS: Final = 20
@@ -74,11 +77,17 @@ class Wanted:
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What was found. `seen` are samples that were trained on, `notes` what else to know."""
+    """What was found. `seen` are samples that were trained on, `notes` what else to know.
+
+    `fits` is what one device computes at once; `is_all`: more was not asked for; `is_given`: the
+    batch was.
+    """
 
     plan: BatchPlan
     base: Base
     fits: int
+    is_all: bool
+    is_given: bool
     devices: int
     noise_at_start: NoiseScale
     noise: NoiseScale
@@ -124,8 +133,7 @@ def tune(
         ranks.leave()
     if ranks.rank:
         return None
-    target.problem.micro = fits
-    return target, _tuned(target, wanted, frame, tell)
+    return target, _tuned(target, wanted, frame, fits, tell)
 
 
 def _frame(target: Target, wanted: Wanted, devices: int) -> _Frame:
@@ -139,7 +147,7 @@ def _frame(target: Target, wanted: Wanted, devices: int) -> _Frame:
         raise errors.InputError(
             f"a batch of {high} needs more than the {length} samples that there are, without "
             "those that are held out",
-            remedy=f"--batch {min(low, length)}:{length}, or more data",
+            remedy=f"--batch {low}:{length}, or more data" if low < length else f"--batch {length}",
         )
     if high < devices:
         raise errors.ConfigError(
@@ -159,22 +167,25 @@ def _largest(fits: Fits, problem: Problem, frame: _Frame) -> int:
     return largest(fits, min(2 if has_batch_norm(problem) else 1, most), most)
 
 
-def _tuned(target: Target, wanted: Wanted, frame: _Frame, tell: Tell) -> Outcome:
+def _tuned(target: Target, wanted: Wanted, frame: _Frame, fits: int, tell: Tell) -> Outcome:
     problem, seed = target.problem, wanted.seed
+    problem.micro = fits
     train, held = problem.data.divided(seed)
     check_mean(problem, train[:_DOUBLED])
     begin = kept(problem)
     stream = Stream(train, seed)
     small = min(_NOISE_BATCH, frame.base)
     tell("noise of the gradient")
-    first = measured_noise(problem, stream, small)
-    tell("range of rates")
-    swept = sweep(problem, stream, frame.base)
-    restore(problem, begin)
     samples = wanted.samples or target.samples or _EPOCHS * len(train)
+    draws = max(3, min(MOST_DRAWS, samples // _PART // (PIECES * small)))
+    first = measured_noise(problem, stream, small, most_draws=draws)
+    tell("range of rates")
+    steps = max(_LEAST_SWEPT, min(SWEPT, samples // _PART // frame.base))
+    swept = sweep(problem, stream, frame.base, steps)
+    restore(problem, begin)
     course = Course(
         batch=frame.base,
-        steps=steps_of(samples, frame.base, target.samples),
+        steps=steps_of(samples, frame.base, target.samples, is_asked=wanted.samples is not None),
         train=train,
         held=held,
         seed=seed,
@@ -182,7 +193,7 @@ def _tuned(target: Target, wanted: Wanted, frame: _Frame, tell: Tell) -> Outcome
     own = target.rate if target.batch == frame.base else None
     found = race(problem, rates_around(swept.edge, own), course, tell)
     tell("noise of the gradient")
-    noise = measured_noise(problem, stream, small)
+    noise = measured_noise(problem, stream, small, most_draws=draws)
     restore(problem, begin)
     best = None
     if wanted.trials:
@@ -192,12 +203,14 @@ def _tuned(target: Target, wanted: Wanted, frame: _Frame, tell: Tell) -> Outcome
         )
     plan = _planned(target, wanted, frame, noise, Base(batch=frame.base, rate=found.best))
     if best is not None:
-        plan = _as_found(plan, best, fits=problem.micro or best.batch, devices=frame.devices)
+        plan = _as_found(plan, best, fits=fits, devices=frame.devices)
     plan = _held_to(problem, plan, course, wanted.rate, tell)
     return Outcome(
         plan=plan,
         base=Base(batch=frame.base, rate=found.best),
-        fits=problem.micro or plan.micro,
+        fits=fits,
+        is_all=fits >= math.ceil(frame.high / frame.devices),
+        is_given=wanted.low is not None and frame.low == frame.high,
         devices=frame.devices,
         noise_at_start=first,
         noise=noise,
