@@ -234,6 +234,27 @@ def test_files_are_found_from_another_folder(folder):
     assert open_target(str(other / "tuned.toml")).batch == 80
 
 
+def test_a_schedule_of_a_file_is_found_from_another_folder(folder):
+    (folder / "sched.py").write_text(
+        "import torch\n\n\ndef make(optimizer):\n"
+        "    return torch.optim.lr_scheduler.StepLR(optimizer, 100)\n"
+    )
+    text = RECIPE + '[scheduler]\nfactory = "sched.py:make"\n'
+    (folder / "recipe.toml").write_text(text)
+    other = folder / "tuned"
+    other.mkdir()
+    found = tuned_tables(read_recipe(folder / "recipe.toml"), TUNED, other)
+    assert found["scheduler"]["kwargs"]["then"]["factory"] == "../sched.py:make"
+
+
+@pytest.mark.parametrize("own", ["", '[scheduler]\nname = "StepLR"\nkwargs = {step_size = 5}\n'])
+def test_a_recipe_that_is_tuned_again_has_one_warm_up(folder, own):
+    (folder / "recipe.toml").write_text(RECIPE + own)
+    once = tuned_tables(read_recipe(folder / "recipe.toml"), TUNED, folder)
+    (folder / "again.toml").write_text(as_toml(once))
+    assert tuned_tables(read_recipe(folder / "again.toml"), TUNED, folder) == once
+
+
 def test_toml_holds_what_it_was_given():
     import datetime
 

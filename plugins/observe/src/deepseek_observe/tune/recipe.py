@@ -221,7 +221,7 @@ def tuned_tables(recipe: Recipe, tuned: Tuned, folder: Path) -> dict[str, Any]:
         tables["train"]["steps"] = _rescaled(tables["train"]["steps"], old, tuned.batch)
     optimizer = tables["optimizer"]
     optimizer["kwargs"] = {**optimizer.get("kwargs", {}), "lr": tuned.rate}
-    scheduler = _scheduler(tables.get("scheduler"), tuned, old)
+    scheduler = _scheduler(tables.pop("scheduler", None), tuned, old)
     if scheduler:
         tables["scheduler"] = scheduler
     _move(tables, recipe.folder, folder.resolve())
@@ -241,6 +241,7 @@ def _scheduler(
         "start_factor": max(tuned.warmup_start / tuned.rate, 1e-6),
         "total_iters": tuned.warmup_steps,
     }
+    given = _after_warmup(given)
     if given is None:
         return {"name": "LinearLR", "kwargs": warm} if tuned.warmup_steps else None
     after = dict(given)
@@ -254,6 +255,18 @@ def _scheduler(
     return {"factory": _WARMED, "kwargs": {"warm": warm, "then": after}}
 
 
+def _after_warmup(given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """A schedule without the warm-up before it, which another one replaces."""
+    if given is None:
+        return None
+    kwargs = given.get("kwargs", {})
+    if given.get("factory") == _WARMED:
+        then: Mapping[str, Any] = kwargs["then"]
+        return then
+    rises = set(kwargs) <= {"start_factor", "total_iters"} and kwargs.get("start_factor", 1) <= 1
+    return None if given.get("name") == "LinearLR" and rises else given
+
+
 def _move(tables: dict[str, Any], old: Path, new: Path) -> None:
     """Let names of files lead to the same ones from another folder."""
     if old == new:
@@ -261,6 +274,9 @@ def _move(tables: dict[str, Any], old: Path, new: Path) -> None:
     for table, key in _FILES:
         if isinstance(tables.get(table, {}).get(key), str):
             tables[table][key] = _moved(tables[table][key], old, new)
+    then = tables.get("scheduler", {}).get("kwargs", {}).get("then")
+    if isinstance(then, dict) and "factory" in then:
+        then["factory"] = _moved(then["factory"], old, new)
     metrics = tables.get("evaluate", {}).get("metrics")
     if isinstance(metrics, dict):
         tables["evaluate"]["metrics"] = {k: _moved(v, old, new) for k, v in metrics.items()}
