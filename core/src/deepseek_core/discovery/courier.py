@@ -23,6 +23,7 @@ import attrs
 
 from deepseek_core.contracts.event import Event
 from deepseek_core.discovery.strangers import one_line, text_of
+from deepseek_core.discovery.watch import TELLER
 
 _SLOW_S: Final = 1.0
 _LIMIT_S: Final = 5.0
@@ -135,7 +136,7 @@ class Courier:
     def _start(self) -> None:
         if self._thread is not None or not self._waiting or self._is_held:
             return
-        self._thread = threading.Thread(target=self._work, name="deepseek-events", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=TELLER, daemon=True)
         try:
             self._thread.start()
         except RuntimeError:  # no more threads: the interpreter ends, or the system has none
