@@ -221,6 +221,20 @@ def test_what_goes_wrong_in_telling_ends_nothing(caplog):
     assert [r.message for r in caplog.records] == ["an event could not be told: MemoryError"]
 
 
+class Nameless:
+    """An audience that can't say who listens."""
+
+    @property
+    def listeners(self):
+        raise RuntimeError("nobody knows")
+
+
+def test_an_engine_gets_no_error_of_its_listeners(caplog):
+    COURIER.take(Nameless(), EVENT)
+    (record,) = caplog.records
+    assert record.message == "an event could not be told: RuntimeError: nobody knows"
+
+
 def test_no_thread_is_left_when_nothing_waits(installed):
     installed(a="pass")
     emit(EVENT, wait_s=30)

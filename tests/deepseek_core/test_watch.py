@@ -115,6 +115,32 @@ def test_whatever_is_opened_the_process_is_as_before(moves):
     assert notices.count(NAMED.format(LISTENING)) == 1, notices
 
 
+BESIDE = """
+import json, os, sys, time
+from deepseek_core import Session, events
+
+start = os.getcwd()
+with Session(cache_dir=sys.argv[1] + "/cache") as session:
+    session.registry.emit(events.PlanMade(graph="g", placement={}))
+    try:
+        session._pool.open("zoo_moves:0")
+    except Exception:
+        pass
+    print(json.dumps(os.getcwd() == start))
+"""
+
+
+def test_who_tells_listeners_is_no_other_thread_at_work(tmp_path):
+    hooks = HOOKS.replace("os.chdir", "import time; time.sleep(0.2); (lambda _: None)")
+    zoo.install(tmp_path, "moves", hooks=hooks, files={"parts.py": PARTS})
+    kept, notices = told(tmp_path, BESIDE)
+    assert kept
+    assert (
+        "plugin 'moves': opening zoo_moves:0 changed the working folder, which was restored"
+        in notices
+    )
+
+
 def test_where_another_thread_is_at_work_it_is_named_and_stays(moves):
     kept, notices = told(moves, CODE, "threads")
     assert kept == [False] * 4

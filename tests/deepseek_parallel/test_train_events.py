@@ -75,6 +75,15 @@ def test_a_state_sums_up_the_steps_since_the_last():
     assert rest.imbalance == pytest.approx(0.2) and rest.loss == math.inf
 
 
+def test_a_change_of_the_members_is_told():
+    figures = {"before": 4, "after": 3, "lost": 2, "joined": 1, "seconds": 0.5}
+    with listening() as heard:
+        Emitted("a")(Event(kind="recovery", step=7, samples=0, epoch=0.0, figures=figures))
+    (changed,) = heard.of(events.MembersChanged)
+    assert (changed.run, changed.step, changed.lost, changed.joined) == ("a", 7, 2, 1)
+    assert (changed.ranks, changed.seconds) == (3, 0.5)
+
+
 def told_by(rank, ranks):
     with listening() as heard:
         jobs.trained(rank, ranks, steps=3)

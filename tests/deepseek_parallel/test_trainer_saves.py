@@ -1,6 +1,8 @@
 """When a trainer saves by how failures come, on a clock that the test moves."""
 
+import contextlib
 import itertools
+import os
 import signal
 import subprocess
 import sys
@@ -8,12 +10,14 @@ import sys
 import failure_logs
 import numpy as np
 import pytest
+import rank_processes as group
 import trainer_jobs as jobs
 from process import one_thread
 
 from deepseek_core import errors
-from deepseek_parallel import failure_predictor
+from deepseek_parallel import Checkpoints, failure_predictor
 from deepseek_parallel.errors import RankLost
+from deepseek_parallel.hazard.gaps import Constant, GapPredictor
 from deepseek_parallel.ranks import Renewed, StaticRanks
 from deepseek_parallel.stopping import Wishes, interruptible, unheard
 from deepseek_parallel.trainer.recipe.build import build
@@ -70,6 +74,64 @@ def test_failures_that_are_met_make_it_save_more_often(tmp_path):
     calm = saves(tmp_path / "calm", 100 * HOUR_S)
     rough = saves(tmp_path / "rough", 100 * HOUR_S, ranks=OnceLost(range(5, 40)))
     assert len(rough) > 1.5 * len(calm)
+
+
+class Noting(GapPredictor):
+    """A constant rate, and the gaps that it was told of."""
+
+    def __init__(self):
+        self.gaps_s = []
+
+    def observe(self, gap_s):
+        self.gaps_s.append(gap_s)
+
+    def forecast(self):
+        return Constant(HOUR_S).forecast()
+
+
+def gaps_after(url, end=lambda step: None, *, steps=60, ranks=None):
+    """The gaps that a run knows at its end; it resumes, and `end` is called at each step."""
+    ticks = itertools.count(step=10.0)
+    model, noting = jobs.plain(), Noting()
+    trainer = Trainer(
+        model, jobs.sgd(model), jobs.mean, jobs.data(60), batch=10, checkpoint=url, ranks=ranks,
+        save_every=noting, clock=lambda: next(ticks), callbacks=lambda event: end(event.step),
+    )  # fmt: skip
+    with contextlib.suppress(ValueError, RankLost):
+        trainer.fit(steps=steps, resume=True)
+    return noting.gaps_s
+
+
+def killed(rank, ranks, url):
+    """Such a run, which is killed in the middle."""
+    return gaps_after(url, lambda step: step == 50 and os.kill(os.getpid(), signal.SIGKILL))
+
+
+def test_a_run_that_was_killed_counts_as_a_failure_once(tmp_path):
+    url = tmp_path / "saved"
+    assert group.run(killed, 1, url) == [None]
+    saved = Checkpoints(url).latest().step
+    (gap_s,) = gaps_after(url, steps=70)
+    assert 10.0 * saved <= gap_s  # a look at the clock a step, or more
+    assert gaps_after(url, steps=80) == [gap_s]
+
+
+class AllLost(OnceLost):
+    """A rank that can't go on without those that it loses."""
+
+    def renew(self):
+        raise RankLost("too few are left")
+
+
+def test_a_lost_rank_that_ends_the_run_counts_and_what_people_do_does_not(tmp_path):
+    def wrong(step):
+        if step == 50:
+            raise ValueError("an error of the user's")
+
+    assert gaps_after(tmp_path / "wrong", wrong) == []
+    assert gaps_after(tmp_path / "wrong") == []
+    assert gaps_after(tmp_path / "lost", ranks=AllLost([55])) != []
+    assert len(gaps_after(tmp_path / "lost")) == 1
 
 
 def test_a_callback_and_a_notice_save_at_once(tmp_path):

@@ -53,6 +53,11 @@ class Nodes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
 
+    def kill_daemon(self, name):
+        """End the daemon of a node alone."""
+        (raylet,) = self._nodes[name].all_processes["raylet"]
+        os.kill(raylet.process.pid, signal.SIGKILL)
+
     def close(self):
         """Leave the cluster, and end all nodes."""
         import ray

@@ -176,12 +176,15 @@ def test_a_launcher_outlives_the_process_that_ray_ends(nodes):
         until(lambda: all(map(is_gone, processes)))
 
 
-def test_a_node_that_dies_is_told(nodes, launcher):
+def test_a_node_that_dies_is_told_and_its_command_ends(nodes, launcher):
+    """Its daemon alone is gone: what else runs there would stay."""
     nodes.add("dies")
     node = until(lambda: next((n for n in launcher.nodes() if n.name == "dies"), None))
-    started = launcher.start(node, python(STAYS))
-    nodes.kill("dies")
+    started = launcher.start(node, python(STAYS.replace("SIG_IGN", "SIG_DFL")))
+    processes = processes_of(launcher, started)
+    nodes.kill_daemon("dies")
     assert "is gone" in ended(launcher, started).lost
+    until(lambda: all(map(is_gone, processes)), 20.0)
     until(lambda: node.id not in {n.id for n in launcher.nodes()})
     launcher.stop([started], 1.0)
     with pytest.raises(errors.DeviceUnavailable):

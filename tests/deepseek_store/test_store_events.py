@@ -67,6 +67,14 @@ def test_it_tells_how_it_is_once_in_a_second_and_not_before(site: Site) -> None:
     assert state.tiers[0].capacity_bytes > 0
 
 
+def test_one_that_cares_for_itself_tells_how_it_is_as_it_opens(tmp_path: Path) -> None:
+    Store.init(tmp_path / "home").close()
+    with listening() as heard, Store(tmp_path / "home", background=True):
+        pass
+    (state,) = heard.of(events.StoreState)
+    assert state.objects == 0
+
+
 class FullDisk(SimDisk):
     """A disk that takes no more."""
 

@@ -18,7 +18,10 @@ STAMPS = translated.FOLDER / "stamps.txt"
 PAGES = sorted(translated.FOLDER.rglob("*.md"))
 EXPECTED = {
     "index.md",
-    *(f"tutorial/{name}.md" for name in ("first_plan", "first_plugin", "first_store", "first_loop")),
+    *(
+        f"tutorial/{name}.md"
+        for name in ("first_plan", "first_plugin", "first_store", "first_loop")
+    ),
     *(
         f"explanation/{name}.md"
         for name in ("architecture", "batching", "evidence", "placement", "store")

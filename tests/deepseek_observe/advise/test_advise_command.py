@@ -73,9 +73,12 @@ def test_a_tool_that_fails_or_hangs_is_not_seen(tmp_path, monkeypatch):
 
 
 def test_an_environment_out_of_a_pipe(monkeypatch, capsys):
-    monkeypatch.setattr("sys.stdin", io.StringIO("NCCL_ALGO=Ring\n"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"NCCL_ALGO=Ring\n")))
     assert main(["--env", "-"]) == 0
     assert "UNSET  NCCL_ALGO=Ring is for debugging" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"A=\xff\n")))
+    with pytest.raises(errors.ArtifactError, match="stdin is not text: byte 2"):
+        main(["--env", "-"])
 
 
 def test_a_log_of_one_size_and_of_wrong_results(tmp_path, capsys):

@@ -137,6 +137,29 @@ def test_prefixes_take_more_adapters_than_are_named():
     assert "hca-prefix" in {one.rule for one in lint(case)}
 
 
+@pytest.mark.parametrize(
+    "name",
+    """SHARP_DISABLE IBEXT_DISABLE PLUGIN_P2P VERSION HOME ROOT LIB_DIR TIMEOUT TUNER_CONFIG_PATH
+    DYNAMIC_CHUNK_SIZE SHIMNET_SHIM_LAYERS TESTS_DEVICE USE_SNAP P2P_CHUNKSIZE GDRCOPY_ENABLE
+    FASTRAK_IFNAME GPUDIRECTTCPX_SOCKET_IFNAME INSPECTOR_ENABLE UCX_TLS LL_BUFFSIZE""".split(),  # noqa: SIM905  # a row of names
+)
+def test_names_of_plugins_and_recipes_are_not_taken_for_mistyped(name):
+    assert alarms(f"NCCL_{name}=1") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("SOCKET_INFAME", "SOCKET_IFNAME"), ("SOCKET_IF_NAME", "SOCKET_IFNAME"),
+        ("IB_HCAS", "IB_HCA"), ("IB_TIMOUT", "IB_TIMEOUT"), ("P2P_DISABLED", "P2P_DISABLE"),
+        ("IB_RETRY_COUNT", "IB_RETRY_CNT"), ("NSOCKS_PER_THREAD", "NSOCKS_PERTHREAD"),
+    ],
+)  # fmt: skip
+def test_a_name_that_nothing_reads_is_told_with_the_one_that_is_meant(name, meant):
+    (one,) = alarms(f"NCCL_{name}=1")
+    assert f"NCCL_{meant} is meant" in one.what
+
+
 def test_an_interface_that_is_not_there():
     case = Case(env={"NCCL_SOCKET_IFNAME": "ib"}, interfaces=("lo", "eth0"))
     assert [one.rule for one in lint(case)] == ["ifname-absent"]
@@ -145,6 +168,18 @@ def test_an_interface_that_is_not_there():
 
 def attrs_evolved(case, interfaces):
     return Case(env=case.env, interfaces=interfaces)
+
+
+def test_a_port_for_administration_is_not_missed():
+    topology = machine("xml/24em64t-2n6c2t-pci.xml")
+    assert alarms("NCCL_IB_HCA=mlx4_0", topology) == []
+
+
+def test_what_is_left_out_need_not_be_there():
+    topology = machine("smi/h200x8_8nic_tabs.txt")
+    assert alarms("NCCL_IB_HCA=^mlx5_bond_0", topology) == []
+    assert alarms("CUDA_VISIBLE_DEVICES=", machine("lscpu_2x24.json")) == []
+    assert [one.rule for one in alarms("CUDA_VISIBLE_DEVICES=", topology)] == ["gpus-hidden"]
 
 
 def test_one_machine_may_use_its_loopback():

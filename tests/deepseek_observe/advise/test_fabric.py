@@ -210,6 +210,11 @@ def test_fewer_nodes_would_not_end_in_time():
     assert 140e9 / 4e6 * (fewer.least_s + fewer.most_s) / 2 > 3 * 86400
 
 
+def test_a_part_of_a_system_may_be_enough():
+    (one, *_) = choose(shape_of("350m"), budget_of(["4gpus"]))
+    assert (one.gpus, one.nodes, one.missing) == (4, 1, ())
+
+
 def test_money_wants_prices():
     with pytest.raises(errors.ConfigError, match="needs prices"):
         choose(shape_of("7b"), budget_of(["1000usd"]))

@@ -106,6 +106,7 @@ def test_a_console_is_no_gpu_and_a_card_of_a_socket_is_near_it():
         ("0000:06:00.0", 0), ("0000:11:00.0", 1), ("0000:14:00.0", 1)
     ]  # fmt: skip
     assert [nic.name for nic in found.nics] == ["eth0", "eth1", "mlx4_0"]
+    assert {pair.nic.name for pair in pairs(found)} == {"mlx4_0"}  # not a port of 1 Gbit/s
     assert found.distance("eth0", "eth1") == "PIX"
     assert found.distance("GPU1", "GPU2") == "PHB"
     assert found.distance("GPU0", "GPU1") == "SYS"
@@ -188,6 +189,32 @@ def test_a_folder_and_nothing_are_told(tmp_path):
     for path in (tmp_path, tmp_path / "none.txt"):
         with pytest.raises(errors.ArtifactError, match="can't be read"):
             read_topology(path)
+
+
+def test_devices_that_the_file_does_not_name_are_told():
+    """As aws-ofi-nccl's file of g5.48xlarge, which gives the NUMA node of addresses alone."""
+    found = parse_topology(
+        "<system><cpu numaid='0'><pci busid='0000:00:16.0'/></cpu></system>", "x"
+    )
+    assert found.gpus == ()
+    assert "1 PCI devices have no class" in found.notes[0]
+
+
+def test_what_a_file_does_not_place_has_no_distance():
+    def card(bus, kind):
+        return (
+            f'<object type="Bridge" bridge_type="0-1" bridge_pci="{bus}"><object type="PCIDev" '
+            f'pci_busid="{bus}:00.0" pci_type="{kind} [10de:2330] [0:0] 01 00"/></object>'
+        )
+
+    found = parse_topology(
+        '<topology version="2.0"><object type="Machine" nodeset="0x3" cpuset="0x3">'
+        + card("0000:01", "0302") + card("0000:02", "0207") + "</object></topology>",
+        "made.xml",
+    )  # fmt: skip
+    assert found.distance("GPU0", "NIC0") is None
+    assert found.near(found.gpus[0]) == ()
+    assert pairs(found)[0].nic is None
 
 
 def test_both_ports_of_a_switch_are_one_switch_in_hwloc():

@@ -43,6 +43,20 @@ def test_a_signal_ends_it_with_open_streams_and_writes_the_past(tmp_path, runtim
     assert list(runtime.iterdir()) == []
 
 
+def test_nohup_keeps_it_when_the_terminal_goes(runtime):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process, url = started("--port", "0", "--simulate", "1")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    process.send_signal(signal.SIGHUP)
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        assert answer.status == 200
+    process.terminate()
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
 def test_one_sample_for_a_person_and_for_a_script(capsys, runtime):
     assert main(["--once", "--simulate", "2"]) == 0
     out = capsys.readouterr().out

@@ -9,14 +9,16 @@ import time
 from contextlib import ExitStack, closing
 from shutil import which
 
+import psutil
 import pytest
 from monitors import TOKEN, Client, options
 from page_rules import faults
 
 from deepseek_core import errors, events
-from deepseek_observe.monitor.families import UP, UTILIZATION
+from deepseek_observe.monitor.families import MEMORY, UP, UTILIZATION
 from deepseek_observe.monitor.sample import Reading
 from deepseek_observe.monitor.serving import bound, running
+from deepseek_observe.monitor.sources.host import Host
 from deepseek_observe.monitor.sources.simulated import Simulation
 from deepseek_observe.monitor.web.hub import MOST_READERS
 from deepseek_observe.monitor.wire.sending import Sender
@@ -242,6 +244,26 @@ def test_promtool_has_nothing_to_say(monitor):
         ["promtool", "check", "metrics"], input=text, capture_output=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+class Sandbox:
+    """A psutil of a sandbox that shows no disks, and says so by an error."""
+
+    @staticmethod
+    def disk_io_counters(**_):
+        raise NotImplementedError("/proc/diskstats is not there")
+
+    def __getattr__(self, name):
+        return getattr(psutil, name)
+
+
+def test_a_sandbox_without_disks_has_the_rest():
+    host = Host()
+    host._psutil = Sandbox()
+    found = {name for name, _ in host.read().values}
+    assert UP in found
+    assert MEMORY in found
+    assert not any("disk" in name for name in found)
 
 
 def test_a_scraper_may_ask_for_openmetrics(monitor):

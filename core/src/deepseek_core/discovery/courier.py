@@ -23,6 +23,7 @@ import attrs
 
 from deepseek_core.contracts.event import Event
 from deepseek_core.discovery.strangers import one_line, text_of
+from deepseek_core.discovery.watch import TELLER
 
 _SLOW_S: Final = 1.0
 _LIMIT_S: Final = 5.0
@@ -70,7 +71,16 @@ class Courier:
         self._is_held = self._is_closed = False
 
     def take(self, audience: Audience, event: Event) -> None:
-        """Queue an event for each listener of an audience; what is too much is dropped."""
+        """Queue an event for each listener of an audience; never raises.
+
+        What is too much is dropped.
+        """
+        try:
+            self._take(audience, event)
+        except Exception as error:  # noqa: BLE001 - what happened counts, not who heard of it
+            warn_once("take", f"an event could not be told: {one_line(error)}")
+
+    def _take(self, audience: Audience, event: Event) -> None:
         if getattr(_HERE, "is_telling", False):
             warn_once("recursion", "a listener emitted an event, which was dropped")
             return
@@ -126,7 +136,7 @@ class Courier:
     def _start(self) -> None:
         if self._thread is not None or not self._waiting or self._is_held:
             return
-        self._thread = threading.Thread(target=self._work, name="deepseek-events", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=TELLER, daemon=True)
         try:
             self._thread.start()
         except RuntimeError:  # no more threads: the interpreter ends, or the system has none
@@ -139,10 +149,8 @@ class Courier:
             return None
         letter = call[0]
         letter.audience.absent.add(letter.plugin)
-        kept = [
-            w for w in self._waiting if (w.audience, w.plugin) != (letter.audience, letter.plugin)
-        ]
-        self._waiting = deque(kept)
+        late = letter.audience, letter.plugin
+        self._waiting = deque(w for w in list(self._waiting) if (w.audience, w.plugin) != late)
         self._thread = self._call = None
         return letter
 

@@ -132,7 +132,10 @@ def ds_register_checks(ctx: HostContext) -> Iterable[CheckSpec]:
 
 @_spec
 def ds_on_event(event: Event) -> None:
-    """Listen to what happens: placements, measurements, lost devices.
+    """Listen to what happens: trainings, damage, moves, lost devices.
+
+    It is told in a thread of its own, events in their order, and nobody waits for it; types are in
+    `deepseek_core.events`.
 
     Example: `if isinstance(event, events.DeviceQuarantined): page_someone(event.device_id)`
     """

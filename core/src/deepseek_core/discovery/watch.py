@@ -1,4 +1,4 @@
-"""What a plugin's factory, probe or listener does to the process: put back, and told.
+"""What a plugin's factory, probe or listener does to the process: put back, or told.
 
 Opening something takes threads, files, processes and variables of the environment, so those are
 not looked at. What it changes besides is put back only where nobody else can have changed it: in
@@ -28,6 +28,8 @@ _OF_ALL_THREADS: Final = (
     "the root logger", "the time-out of sockets", "the start method of processes",
 )  # fmt: skip
 _UNREADABLE: Final = object()
+TELLER: Final = "deepseek-events"
+"""The thread that tells listeners; it comes and goes, and is none that works for the program."""
 
 _STREAMS: Final = "the streams"
 
@@ -63,8 +65,10 @@ def watched(plugin: str, deed: str) -> Iterator[None]:
 
 
 def _is_alone() -> bool:
-    is_main = threading.current_thread() is threading.main_thread()
-    return is_main and threading.active_count() == 1
+    main = threading.main_thread()
+    if threading.current_thread() is not main:
+        return False
+    return all(thread is main or thread.name == TELLER for thread in threading.enumerate())
 
 
 def _duplicates() -> dict[int, int]:

@@ -123,6 +123,7 @@ class Store:
         if background and not opened.read_only:
             from deepseek_store.check.background import Background
 
+            self._parts.events.opened()
             self._keeper = Background(self._parts, tick_s)
 
     @classmethod

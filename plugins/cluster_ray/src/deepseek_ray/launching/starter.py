@@ -9,12 +9,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from deepseek_core import errors
+from deepseek_ray.launching.kept import GRACE_S
 
 if TYPE_CHECKING:
     from deepseek_core import training
@@ -23,12 +25,19 @@ LAST_LINES: Final = 20
 _AFTER_S: Final = 6.0
 """More than `kept` takes once the command has ended."""
 _READ_S: Final = 1.0
+_LOOK_S: Final = 0.5
 
 
 class Starter:
-    """An actor on a node, and the command that it has started."""
+    """An actor on a node, and the command that it has started.
+
+    The daemon of the node is its parent. When that is gone so is the node for all others, but an
+    actor of Ray stays for minutes then: it ends, and its command before it.
+    """
 
     def __init__(self) -> None:
+        self._daemon = os.getppid()
+        self._is_cut_off = False  # the daemon is gone, and this process goes
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
         self._lines: deque[str] = deque(maxlen=LAST_LINES)
@@ -58,7 +67,16 @@ class Starter:
             target=self._read, args=(self._process.stderr,), daemon=True
         )
         self._reader.start()
+        threading.Thread(target=self._end_with_daemon, args=(self._process,), daemon=True).start()
         return folder, is_copy
+
+    def _end_with_daemon(self, process: subprocess.Popen[bytes]) -> None:
+        while process.poll() is None:
+            if os.getppid() != self._daemon:
+                self._is_cut_off = True
+                self.stop(GRACE_S)
+                os._exit(1)
+            time.sleep(_LOOK_S)
 
     def _read(self, stream: Any) -> None:
         with stream:
@@ -70,7 +88,7 @@ class Starter:
         """The exit code, if it has ended, and the last lines of stderr."""
         assert self._process is not None
         assert self._reader is not None
-        code = self._process.poll()
+        code = None if self._is_cut_off else self._process.poll()
         if code is not None:
             self._reader.join(_READ_S)
         return code, list(self._lines)

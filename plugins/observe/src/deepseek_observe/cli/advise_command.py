@@ -164,10 +164,10 @@ def _asked(args: argparse.Namespace) -> tuple[Any, tuple[str, ...]]:
 
 def _environment(where: str) -> Any:
     from deepseek_observe.advise.environment.reading import parse_environment
-    from deepseek_observe.advise.topology.opening import read_text
+    from deepseek_observe.advise.topology.opening import decoded, read_text
 
     if where == "-":
-        return parse_environment(sys.stdin.read(_MOST_ENV_NBYTES), "stdin")
+        return parse_environment(decoded(sys.stdin.buffer.read(_MOST_ENV_NBYTES), "stdin"), "stdin")
     return parse_environment(read_text(Path(where), _MOST_ENV_NBYTES), where)
 
 
@@ -287,7 +287,7 @@ def _print_choices(choices: Sequence[Choice], args: argparse.Namespace) -> None:
     rows = [
         (
             one.device.name, str(one.gpus), str(one.least_gpus), _days(one.seconds),
-            f"{one.watts / 1e3:.3g} kW", f"{one.kwh / 1e3:.3g} MWh",
+            _watts(one.watts), f"{one.kwh / 1e3:.3g} MWh",
             "-" if one.usd is None else f"{one.usd:,.0f} USD",
             "; ".join(one.missing) or "yes",
         )
@@ -308,6 +308,10 @@ def _print_choices(choices: Sequence[Choice], args: argparse.Namespace) -> None:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _watts(watts: float) -> str:
+    return f"{watts / 1e6:.3g} MW" if watts >= 1e6 else f"{watts / 1e3:.3g} kW"
 
 
 def _days(seconds: float) -> str:

@@ -83,7 +83,7 @@ def rules_with(changed: Iterable[str]) -> tuple[Rule, ...]:
             rules[name] = attrs.evolve(rules[name], threshold=_number(number))
         except ValueError:
             raise errors.ConfigError(
-                f"--alert {word}: {number!r} is no number",
+                f"--alert {word}: {number!r} is not a number",
                 remedy=f"ds-sdk monitor --alert {name}={_BY_NAME[name].threshold:g}",
             ) from None
     return tuple(rules.values())
@@ -99,7 +99,7 @@ def _number(text: str) -> float:
 def alerts(
     rules: Iterable[Rule], drawn: Mapping[Series, float], before: Iterable[Alert], now_s: float
 ) -> tuple[Alert, ...]:
-    """Those that are on now; one that was on already keeps its beginning."""
+    """Find the alerts that are on now; one that was on already keeps its beginning."""
     since = {(one.name, one.subject): one.since_s for one in before}
     by_family: dict[str, list[Rule]] = {}
     for rule in rules:

@@ -68,7 +68,7 @@ class Rates:
         self._last: Mapping[Series, float] = {}
 
     def of(self, now_s: float, values: Mapping[Series, float]) -> dict[Series, float]:
-        """Gauges as they are, counters per second; one that fell began anew and has no rate yet.
+        """Gauges as they are, counters per second; one that fell began again and has no rate yet.
 
         `now_s` is of a clock that is never set.
         """

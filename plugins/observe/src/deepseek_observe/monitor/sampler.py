@@ -21,7 +21,9 @@ EVERY_S: Final = 1.0
 class Sampler:
     """Takes a sample each `every_s` seconds and gives it to each of `takers`.
 
-    `faults` are told as alerts: the history's, as name and text, None where there is none.
+    `extra` gives values of the monitor itself, `fault` says what is wrong with the history.
+    `_rates` knows the counters of the sample before, `_alerts` are those of its rules; `_end` ends
+    the thread. `_sources` each read in a thread of their own, `_rules` say what is an alert.
     """
 
     def __init__(

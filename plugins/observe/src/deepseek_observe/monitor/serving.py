@@ -160,9 +160,10 @@ def _server(app: Any, listening: socket.socket, hub: Hub) -> Iterator[None]:
 
 
 def wait_for_the_end() -> None:
-    """Until SIGTERM, SIGINT or SIGHUP; the handlers before come back."""
+    """Until SIGTERM, SIGINT or SIGHUP, unless it is ignored (nohup); the handlers come back."""
     end = threading.Event()
-    kinds = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    every = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    kinds = [kind for kind in every if signal.getsignal(kind) is not signal.SIG_IGN]
     before = {kind: signal.signal(kind, lambda *_: end.set()) for kind in kinds}
     try:
         end.wait()

@@ -184,7 +184,7 @@ class Held:
 
 
 def _held(parts: Sequence[tuple[float, float]]) -> Held:
-    """Of sums and counts of parts, which are equally large but for the last."""
+    """Mean of sums and counts of parts, equally large but for the last."""
     items = sum(count for _, count in parts)
     if not items:
         return Held(math.nan, math.nan)

@@ -29,7 +29,7 @@ from deepseek_parallel.checkpoint.plans import Plans
 from deepseek_parallel.checkpoint.saving import Job, Saving
 from deepseek_parallel.checkpoint.staging import Rest, Staging
 from deepseek_parallel.checkpoint.verifying import remove
-from deepseek_parallel.errors import CodeMismatch, SaveUnfinished, StateMismatch
+from deepseek_parallel.errors import CodeMismatch, RankLost, SaveUnfinished, StateMismatch
 from deepseek_parallel.states import is_of_rank
 
 _LIMIT_S: Final = 600.0
@@ -195,10 +195,19 @@ class Checkpoints:
         self._peers.agree(load.finish)
         return found.manifest.extra
 
-    def close(self, limit_s: float | None = None) -> None:
+    @property
+    def was_cut_off(self) -> bool:
+        """Whether the run that saved here last ended by a failure: a kill, or a rank that is lost.
+
+        It is asked before the first save. Of a run on another machine it is taken to have ended.
+        """
+        return self._run is None and claim.is_left(self._place)
+
+    def close(self, limit_s: float | None = None, *, cut_off: bool = False) -> None:
         """Wait for the save that runs, at most `limit_s` seconds, and give the URL free.
 
-        With 0 a save that other ranks do not finish is left; nothing of it counts.
+        With 0 a save that other ranks do not finish is left; nothing of it counts. `cut_off` says
+        that a failure ended the run, which the next one is to know.
         """
         self.wait_for_copy()
         if self._last is not None:
@@ -210,14 +219,15 @@ class Checkpoints:
         if self._run is not None:
             atexit.unregister(self.close)
             if self._peers.rank == 0:
-                claim.release(self._place, self._run)
+                (claim.leave if cut_off else claim.release)(self._place, self._run)
             self._run = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.close(None if kind is None else 0)
+        is_lost = kind is not None and issubclass(kind, RankLost)
+        self.close(None if kind is None else 0, cut_off=is_lost)
 
     def _offer(
         self,

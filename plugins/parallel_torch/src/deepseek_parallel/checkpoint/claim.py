@@ -56,6 +56,20 @@ def check(place: Place, run: str) -> None:
         raise _taken(place, next(iter(told.get("processes", [])), {}))
 
 
+def is_left(place: Place) -> bool:
+    """Whether a run that claimed the URL was ended by a failure: it said so, or could not."""
+    told = _read(place)
+    processes = told.get("processes", [])
+    has_gone = bool(processes) and not any(_lives(one) for one in processes)
+    return has_gone or bool(told.get("cut_off"))
+
+
+def leave(place: Place, run: str) -> None:
+    """Give the URL free, if it is this run's, which a failure has ended."""
+    if _read(place).get("run") == run:
+        place.write(NAME, json.dumps({"run": run, "processes": [], "cut_off": True}).encode())
+
+
 def release(place: Place, run: str) -> None:
     """Give the URL free, if it is this run's."""
     if _read(place).get("run") == run:

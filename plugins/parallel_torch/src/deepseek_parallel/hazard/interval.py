@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +16,7 @@ from deepseek_parallel.hazard.weibull import Floats, Forecast
 
 _ROUNDS: Final = 4  # of the fixed point, which halves its error in each
 _MOST: Final = 8.0  # times the interval of a constant rate
+_MOST_GAPS: Final = 1000  # that a checkpoint remembers
 _LEAST: Final = 1e-30  # expected failures in an interval, so that it can be divided by
 
 
@@ -55,6 +58,7 @@ class SaveInterval:
     def __init__(self, predictor: GapPredictor, *, now_s: float, cost_s: float = 1.0) -> None:
         self._predictor, self._cost_s = predictor, _positive(cost_s)
         self._failed_s = now_s
+        self._gaps_s: deque[float] = deque(maxlen=_MOST_GAPS)  # that were met, not those of a log
         self._due_s = self._next(now_s)
 
     @property
@@ -74,9 +78,29 @@ class SaveInterval:
 
     def failed(self, now_s: float) -> None:
         """A failure was met now."""
-        self._predictor.observe(max(now_s - self._failed_s, 0.0))
+        self._observe(max(now_s - self._failed_s, 0.0))
         self._failed_s = now_s
         self._due_s = self._next(now_s)
+
+    def state(self, now_s: float) -> dict[str, Any]:
+        """The gaps between failures that were met, and the seconds since the last: for JSON."""
+        return {"gaps_s": list(self._gaps_s), "elapsed_s": max(now_s - self._failed_s, 0.0)}
+
+    def restore(self, state: Mapping[str, Any], now_s: float, *, has_failed: bool) -> None:
+        """Go on from a state; `has_failed` says that what followed it was a failure.
+
+        When that came is not known: it counts at the state, sooner than it was.
+        """
+        for gap_s in state["gaps_s"]:
+            self._observe(float(gap_s))
+        self._failed_s = now_s - float(state["elapsed_s"])
+        self._due_s = self._next(now_s)
+        if has_failed:
+            self.failed(now_s)
+
+    def _observe(self, gap_s: float) -> None:
+        self._gaps_s.append(gap_s)
+        self._predictor.observe(gap_s)
 
     def _next(self, now_s: float) -> float:
         elapsed_s = max(now_s - self._failed_s, 0.0)

@@ -53,7 +53,7 @@ class Loop:
             RankFailed: an error of another rank; its own errors a rank raises as they are.
             NotFiniteLoss, NotFiniteGradient: on all ranks at once; the step was not taken.
         """
-        is_done = False
+        is_done = is_lost = False
         try:
             self._begin(resume)
             begun()
@@ -62,10 +62,13 @@ class Loop:
             if self._saver is not None:
                 self._saver.finish()
             is_done = True
+        except RankLost:
+            is_lost = True
+            raise
         finally:
             self._reader.close()
             if self._saver is not None:
-                self._saver.close(at_once=not is_done)
+                self._saver.close(at_once=not is_done, cut_off=is_lost)
 
     @property
     def mesh(self) -> Mapping[str, int]:

@@ -66,16 +66,19 @@ class Saver:
         self.look()
         setup, progress = self._setup, self._progress
         begin_s = setup.clock()
+        extra = {
+            "progress": as_json({**progress.state(), "saved": progress.step, "stopped": ""}),
+            "order": setup.order.state(),
+            "rates": setup.rates.state(),
+            "optimizer": type(part.optimizer).__name__,
+            "groups": [as_json(_settings(group)) for group in setup.optimizer.param_groups],
+        }
+        if self._interval is not None:
+            extra["failures"] = self._interval.state(begin_s)
         saving = self._checkpoints.save(
             progress.step,
             *part.state(),
-            {
-                "progress": as_json({**progress.state(), "saved": progress.step, "stopped": ""}),
-                "order": setup.order.state(),
-                "rates": setup.rates.state(),
-                "optimizer": type(part.optimizer).__name__,
-                "groups": [as_json(_settings(group)) for group in setup.optimizer.param_groups],
-            },
+            extra,
             until_step_of=part.optimizer,
         )
         progress.saved = progress.step
@@ -108,12 +111,15 @@ class Saver:
         _check_order(found.extra, setup)
         _check_optimizer(found.extra, part)
         model, optimizer = part.places()
+        was_cut_off = self._checkpoints.was_cut_off
         extra = self._checkpoints.load(model, optimizer)
         part.restore(model, optimizer)
         for group, told in zip(setup.optimizer.param_groups, extra["groups"], strict=True):
             group.update(_settings(of_json(told)))
         setup.rates.restore(extra["rates"])
         self._progress.restore(of_json(extra["progress"]))
+        if self._interval is not None and "failures" in extra:
+            self._interval.restore(extra["failures"], setup.clock(), has_failed=was_cut_off)
         return found.step
 
     def check_new(self) -> None:
@@ -153,10 +159,10 @@ class Saver:
         finally:
             self.look()
 
-    def close(self, *, at_once: bool) -> None:
-        """Give the URL free; `at_once` leaves a save that runs."""
+    def close(self, *, at_once: bool, cut_off: bool = False) -> None:
+        """Give the URL free; `at_once` leaves a save that runs, `cut_off` tells of a lost rank."""
         if self._checkpoints is not None and self._checkpoints is not self._setup.checkpoint:
-            self._checkpoints.close(0 if at_once else None)
+            self._checkpoints.close(0 if at_once else None, cut_off=cut_off)
             self._checkpoints = None
 
 

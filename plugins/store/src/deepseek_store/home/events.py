@@ -48,6 +48,10 @@ class StoreEvents:
         if self._states.due():
             emit(lambda: self._state(self._url))
 
+    def opened(self) -> None:
+        """Tell the state now: who listens is found in this thread, and not in one that works."""
+        emit(lambda: self._state(self._url))
+
     def moved(self, source: str, target: str, nbytes: int) -> None:
         """A step has moved so many bytes."""
         if source == target:

@@ -83,6 +83,8 @@ def _sees(case: Case) -> Iterator[Hit]:
         if len(set(numbers)) < len(numbers):
             yield _visible(case, name, "names a GPU twice", "the list ends before the second one")
         elif "-1" in words[:1] or words in ([""], ["NoDevFiles"]):
+            if case.topology is not None and not gpus:
+                continue  # there is none to hide
             yield _visible(case, name, "hides all GPUs", "the list ends at what is no GPU")
         elif gpus and (gone := [number for number in numbers if number >= gpus]):
             told = ", ".join(map(str, gone))

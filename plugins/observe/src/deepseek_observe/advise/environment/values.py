@@ -10,6 +10,7 @@ from deepseek_observe.advise.advice import Kind
 from deepseek_observe.advise.environment.rule import Case, Hit, Rule
 from deepseek_observe.advise.environment.variables import (
     DEBUGGING,
+    ELSEWHERE,
     GONE,
     GUIDE,
     SOURCES_ONLY,
@@ -18,7 +19,7 @@ from deepseek_observe.advise.environment.variables import (
 )
 
 _OURS: Final = ("NCCL_", "RCCL_", "GLOO_", "UCX_", "TORCH_NCCL_", "CUDA_", "FI_", "OMP_", "MASTER_")
-_KNOWN: Final = frozenset((*SYSTEM, *DEBUGGING, *SOURCES_ONLY, *GONE, *TORCH_RENAMED))
+_KNOWN: Final = frozenset((*SYSTEM, *DEBUGGING, *SOURCES_ONLY, *ELSEWHERE, *GONE, *TORCH_RENAMED))
 _GLOO: Final = ("GLOO_SOCKET_IFNAME", "GLOO_DEVICE_TRANSPORT")
 _LEVELS: Final = ("loc", "nvl", "pix", "pxb", "pxn", "phb", "node", "sys", "c2c", "p2c")
 _CLOSE: Final = 0.9

@@ -114,6 +114,9 @@ SOURCES_ONLY: Final = _named(
 )
 """Read by NCCL 2.30 and not in the guide: known, so that they are not taken for mistyped."""
 
+ELSEWHERE: Final = _named("IBEXT_DISABLE P2P_CHUNKSIZE NCHANNELS_PER_PEER".split())
+"""Of HPC-X's plugin, of providers' recipes and of older versions, and much like names above."""
+
 GONE: Final = {
     "NCCL_IB_CUDA_SUPPORT": ("removed in 2.4", "NCCL_NET_GDR_LEVEL"),
     "NCCL_IB_GDR_LEVEL": ("renamed in 2.4", "NCCL_NET_GDR_LEVEL"),

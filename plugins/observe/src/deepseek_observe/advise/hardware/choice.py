@@ -140,6 +140,8 @@ def choose(
 def _chosen(
     device: Device, shape: Shape, budget: Budget, tokens: tuple[float, float], price: float | None
 ) -> Choice:
+    if budget.gpus is not None and budget.gpus < device.per_node:
+        device = attrs.evolve(device, per_node=budget.gpus)
     least, recompute = _least_gpus(device, shape)
     nodes = -(-least // device.per_node)
     ranks_most = max(1, int(tokens[1] // shape.sequence))

@@ -58,6 +58,12 @@ def of_tree(root: Element, source: str) -> Topology:
             remedy="dump it again with NCCL_TOPO_DUMP_FILE=topo.xml",
         ) from error
     gpus, nics = _gpus(found), _nics(found)
+    bare = sum(one.element.tag == "pci" and not one.told("class") for one in found)
+    if bare:
+        notes.append(
+            f"{bare} PCI devices have no class in it, and NCCL asks the machine what they are: "
+            "dump the whole with NCCL_TOPO_DUMP_FILE there"
+        )
     if len(gpus) + len(nics) > _MOST_DEVICES:
         raise errors.ArtifactError(
             f"{source} has {len(gpus) + len(nics)} devices, and no machine has",

@@ -90,13 +90,21 @@ def read_text(path: Path, most_nbytes: int) -> str:
             f"{path} has more than {most_nbytes >> 20} MiB",
             remedy="such files are small: give the right one",
         )
-    # `>` of PowerShell writes UTF-16.
+    return decoded(data, str(path))
+
+
+def decoded(data: bytes, source: str) -> str:
+    """Text of UTF-8, or of UTF-16 with a mark, as `>` of PowerShell writes it.
+
+    Raises:
+        ArtifactError: it is neither.
+    """
     code = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
     try:
         return data.decode(code)
     except UnicodeDecodeError as error:
         raise errors.ArtifactError(
-            f"{path} is not text: byte {error.start} is not of {code.upper()}",
+            f"{source} is not text: byte {error.start} is not of {code.upper()}",
             remedy="give the text that the tool printed",
         ) from error
 

@@ -113,9 +113,14 @@ class Topology:
         """Names of all GPUs and adapters."""
         return frozenset([gpu.name for gpu in self.gpus] + [nic.name for nic in self.nics])
 
+    @property
+    def fabric(self) -> tuple[Nic, ...]:
+        """Adapters that GPUs send through: those known to do RDMA, else all."""
+        return tuple(nic for nic in self.nics if nic.rdma) or self.nics
+
     def near(self, gpu: Gpu) -> tuple[Nic, ...]:
-        """The adapters that are nearest to a GPU, all that are equally near, in their order."""
-        known = [(nic, self.distance(gpu.name, nic.name)) for nic in self.nics]
+        """The fabric's adapters that are nearest to a GPU, all equally near, in their order."""
+        known = [(nic, self.distance(gpu.name, nic.name)) for nic in self.fabric]
         told = [(nic, rank(far)) for nic, far in known if far is not None]
         least = min((far for _, far in told), default=0)
         return tuple(nic for nic, far in told if far == least)

@@ -22,18 +22,20 @@ class Leaf:
 
 
 def distances(leaves: Sequence[Leaf], *, ports: bool) -> dict[tuple[str, str], str]:
-    """What lies between all pairs, in the words of `nvidia-smi topo`.
+    """What lies between all pairs that is known, in the words of `nvidia-smi topo`.
 
     `ports`: the tree has both ports of a switch as bridges, as the kernel has; NCCL joins them.
     """
-    return {
-        (one.name, other.name): _between(one, other, 1 if ports else 0)
-        for place, one in enumerate(leaves)
-        for other in leaves[place + 1 :]
-    }
+    found = {}
+    for place, one in enumerate(leaves):
+        for other in leaves[place + 1 :]:
+            between = _between(one, other, 1 if ports else 0)
+            if between is not None:
+                found[one.name, other.name] = between
+    return found
 
 
-def _between(one: Leaf, other: Leaf, below: int) -> str:
+def _between(one: Leaf, other: Leaf, below: int) -> str | None:
     common = 0
     for a, b in zip(one.bridges, other.bridges, strict=False):
         if a != b:
@@ -44,8 +46,9 @@ def _between(one: Leaf, other: Leaf, below: int) -> str:
         return "PIX" if deepest <= below else "PXB"
     if one.host is not None and one.host == other.host:
         return "PHB"
-    same = one.numa is not None and one.numa == other.numa
-    return "NODE" if same else "SYS"
+    if one.numa is None or other.numa is None:
+        return None
+    return "NODE" if one.numa == other.numa else "SYS"
 
 
 def pcie_bytes_per_s(speed: str, width: str) -> float | None:

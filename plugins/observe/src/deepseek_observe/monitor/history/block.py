@@ -26,7 +26,7 @@ HEAD: Final = struct.Struct("<4sIIdd")
 MAGIC: Final = b"DSH1"
 MOST_BYTES: Final = 64 << 20
 """Of a body; a length beyond is damage."""
-_MOST_ROWS, _MOST_UNPACKED = 100_000, 1 << 28
+_MOST_ROWS, _MOST_UNPACKED = 1000, 1 << 28
 _DROPPED: Final = 11  # bits of a float32's mantissa of 23
 
 

@@ -67,8 +67,10 @@ class Gpus:
 class _Gpu:
     """One GPU.
 
-    `_lacks` are the questions that it has no answer to, which are not asked again; `_handle` is
-    None while it is lost.
+    `_labels` name it in each series, and `_description` is the series with its name. `_lacks` are
+    the questions that it has no answer to, which are not asked again; `_handle` is None while it is
+    lost, and is asked for again from `_next_s` on. `_counted` has the PCIe counters of the sample
+    before, `_bandwidth` its monitoring of the memory.
     """
 
     def __init__(self, nvml: Any, index: int) -> None:

@@ -56,11 +56,9 @@ class Host:
         }
         if time.monotonic() - self._begun_s >= _LEAST_S:
             values[UTILIZATION, _LABELS] = ps.cpu_percent(None) / 100
-        values.update(self._disks())
-        values.update(self._interfaces())
-        hottest = self._hottest()
-        if hottest is not None:
-            values[TEMPERATURE, _LABELS] = hottest
+        for part in (self._disks, self._interfaces, self._hottest):
+            with suppress(OSError, NotImplementedError, RuntimeError):  # a sandbox may lack a part
+                values.update(part())
         return Reading(values=values)
 
     def _disks(self) -> Iterator[tuple[Series, float]]:
@@ -76,14 +74,16 @@ class Host:
             yield ("deepseek_network_receive_bytes_total", (plain(name),)), found[name].bytes_recv
             yield ("deepseek_network_transmit_bytes_total", (plain(name),)), found[name].bytes_sent
 
-    def _hottest(self) -> float | None:
-        """Of the processors' sensors, where the system has some."""
+    def _hottest(self) -> Iterator[tuple[Series, float]]:
+        """Read the processors' sensors, where the system has some."""
         read = getattr(self._psutil, "sensors_temperatures", None)
         found = read() if read is not None else {}
         chips = [
             one for name in ("coretemp", "k10temp", "cpu_thermal") for one in found.get(name, ())
         ]
-        return max((float(one.current) for one in chips if 0 < one.current < 150), default=None)
+        told = [float(one.current) for one in chips if 0 < one.current < 150]
+        if told:
+            yield (TEMPERATURE, _LABELS), max(told)
 
 
 def _is_whole(name: str, found: Any) -> bool:

@@ -15,7 +15,9 @@ LIMIT_S: Final = 0.8
 class Watched:
     """Asks a source without waiting for it.
 
-    `_known` are the devices that it told of, which are lost to us while it is silent.
+    `name` is the source's. `_asked` wakes its thread, `_answered` is set while it does not read;
+    `_fault` says why there is no reading, `_ended` that the thread should end. `_known` are the
+    devices that it told of, which are lost to us while it is silent.
     """
 
     def __init__(self, source: Source) -> None:

@@ -1,4 +1,4 @@
-"""Who may ask: those who know the token, by a name of this machine, from no other site's page."""
+"""The guard: for those with the token, by a name of ours, from no other site's page."""
 
 from __future__ import annotations
 

@@ -48,10 +48,13 @@ function item(words, strong) {
   li.append(words);
   return li;
 }
-function fill(list, items, none) {
+function fill(list, rows, make, none) {
+  const key = JSON.stringify(rows);
+  if (list.key === key) return;
+  list.key = key;
   const empty = item(none);
   empty.className = "soft";
-  list.replaceChildren(...(items.length ? items : [empty]));
+  list.replaceChildren(...(rows.length ? rows.map(make) : [empty]));
 }
 
 // Devices
@@ -198,10 +201,10 @@ function addRow(time, row) {
 function drawNow(now) {
   if (!now) return;
   drawDevices(now.devices);
-  fill(by("alerts"), now.alerts.map(([name, subject, text, since]) =>
-    item(`${subject}: ${text} (since ${clock(since)})`, name)), "none");
-  fill(by("events"), now.events.map(one =>
-    item(`${clock(one.t)} ${one.text} (process ${one.pid})`, one.type)).reverse(), "none yet");
+  fill(by("alerts"), now.alerts, ([name, subject, text, since]) =>
+    item(`${subject}: ${text} (since ${clock(since)})`, name), "none");
+  fill(by("events"), now.events.reverse(), one =>
+    item(`${clock(one.t)} ${one.text} (process ${one.pid})`, one.type), "none yet");
   const notes = by("notes");
   notes.textContent = Object.values(now.notes).join("\n");
   notes.hidden = !notes.textContent;

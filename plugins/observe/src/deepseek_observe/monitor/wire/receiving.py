@@ -107,7 +107,7 @@ def _own_path() -> Path:
     except OSError as error:
         raise _unusable(place, error.strerror or str(error)) from error
     if not is_private(place):
-        raise _unusable(place, "it is no folder of yours alone (mode 0700)")
+        raise _unusable(place, "it is not a folder of yours alone (mode 0700)")
     path = place / f"{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
     if len(os.fsencode(path)) > _LONGEST_ADDRESS:
         raise _unusable(place, f"a socket's path may have {_LONGEST_ADDRESS} bytes")

@@ -1,7 +1,7 @@
 """Hands each event to the monitors of this user, as a datagram; without one, to nobody.
 
 It must cost a program next to nothing: the folder of sockets is looked at once in a second at most,
-nothing waits, and what a monitor has no room for is dropped.
+nothing waits, and what a monitor has no space for is dropped.
 """
 
 from __future__ import annotations

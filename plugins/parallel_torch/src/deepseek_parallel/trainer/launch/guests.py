@@ -53,7 +53,9 @@ class Job:
 class Guests:
     """The nodes of a launcher that train with a run, `nproc` processes each.
 
-    `count` is how many nodes there are to be with this one, None as many as there are.
+    `count` is how many nodes there are to be with this one, None as many as there are. `_here` is
+    the node of this process, `_others` are the rest; `_command` runs on each of these, once the run
+    listens, and `_say` prints of them.
     """
 
     def __init__(
