@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from deepseek_compress.entries import load_entry
 from deepseek_compress.lower.ort_x86 import lower_ort_x86
 from deepseek_compress.lower.trt import lower_trt
 from deepseek_compress.quantize.fake_quantized import learned_spec, plain
@@ -17,6 +16,7 @@ from deepseek_compress.steps.quantize import Bench, Qat, QatOptions
 from deepseek_compress.train.onnx_files import onnx_predictor
 from deepseek_compress.train.predictor import torch_predictor
 from deepseek_core import compression
+from deepseek_core.cli.console import load_entry
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "compression"
 BAR = 0.99

@@ -5,6 +5,9 @@ Plugins import it from the public API: `from deepseek_core import console`.
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from deepseek_core.cli.amounts import nbytes_of, seconds_of
 from deepseek_core.cli.answer import answer_bytes, flush, print_json, print_lines, print_note
 from deepseek_core.cli.charts import Axis, Bar, Point, bar_chart, line_chart, scatter, timeline
@@ -37,6 +40,7 @@ __all__ = [
     "install_command",
     "legend",
     "line_chart",
+    "load_entry",
     "make_private",
     "nbytes_of",
     "print_json",
@@ -57,3 +61,17 @@ __all__ = [
     "whole_file",
     "write_html",
 ]
+
+
+def load_entry(text: str, folder: Path, *, where: str) -> Any:
+    """The object that `text` names: "package.module:name", or "file.py:name" below `folder`.
+
+    Modules are found as Python finds them, and in `folder` itself; `where` begins the errors.
+
+    Raises:
+        ConfigError: no such file, module or name (the nearest name is told), or the module
+            raises while it is imported.
+    """
+    from deepseek_core.cli.entries import load_entry as load  # start-up counts
+
+    return load(text, folder, where=where)

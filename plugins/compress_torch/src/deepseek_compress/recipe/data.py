@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import attrs
 import numpy as np
 
-from deepseek_compress.entries import load_entry
 from deepseek_compress.recipe.judging import Formed, Judge
 from deepseek_compress.recipe.models import SourceModel
 from deepseek_compress.samples.accept import as_samples
 from deepseek_compress.samples.names import Expected
 from deepseek_compress.samples.subsets import chosen, split
-from deepseek_core import compression, errors
+from deepseek_core import compression, console, errors
 
 if TYPE_CHECKING:
     from deepseek_compress.train.evaluate import Evaluation
@@ -132,13 +131,13 @@ def _samples(
     expected = Expected(inputs=model.inputs, where=where)
     if text.endswith(".npz"):
         return as_samples(folder / text, expected)
-    return as_samples(load_entry(text, folder, where=where), expected)
+    return as_samples(console.load_entry(text, folder, where=where), expected)
 
 
 def _function(text: str | None, folder: Path, where: str) -> Callable[..., Any] | None:
     if text is None:
         return None
-    found = load_entry(text, folder, where=where)
+    found = console.load_entry(text, folder, where=where)
     if isinstance(found, type):
         found = _instance(found, text, where)
     if not callable(found):

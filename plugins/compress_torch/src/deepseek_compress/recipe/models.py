@@ -10,8 +10,7 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_compress.entries import load_entry
-from deepseek_core import Artifact, compression, errors
+from deepseek_core import Artifact, compression, console, errors
 
 _PROGRAMS: Final = (".pt2",)
 _COLORS: Final = re.compile("\x1b\\[[0-9;]*m")
@@ -106,7 +105,7 @@ def _of_entry(source: compression.ModelSource, folder: Path) -> SourceModel:
 def _module(text: str, source: compression.ModelSource, folder: Path, entry: str) -> Any:
     """The module that an entry of the user's is or returns, in evaluation mode."""
     where = f"{entry} {text}"
-    made = _called(load_entry(text, folder, where=entry), source, folder, where)
+    made = _called(console.load_entry(text, folder, where=entry), source, folder, where)
     import torch
 
     from deepseek_compress.modules import check_module, unwrapped

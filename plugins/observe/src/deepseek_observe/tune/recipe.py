@@ -15,8 +15,7 @@ import attrs
 import torch
 from torch.nn import functional
 
-from deepseek_core import errors
-from deepseek_observe.tune.entries import load_entry
+from deepseek_core import console, errors
 
 _FILES: Final = (
     ("model", "factory"), ("data", "factory"), ("optimizer", "factory"), ("loss", "function"),
@@ -144,7 +143,7 @@ def built(recipe: Recipe, seed: int) -> dict[str, Any]:
 
 def _made(recipe: Recipe, table: str, *args: Any) -> Any:
     content = recipe.get(table)
-    factory = load_entry(content["factory"], recipe.folder, f"{table}.factory")
+    factory = console.load_entry(content["factory"], recipe.folder, where=f"{table}.factory")
     return _called(factory, args, content.get("kwargs", {}), f"{recipe.path}: [{table}]")
 
 
@@ -176,7 +175,7 @@ def _called(factory: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], wher
 def _loss(recipe: Recipe) -> Any:
     content = recipe.get("loss")
     if "function" in content:
-        return load_entry(content["function"], recipe.folder, "loss.function")
+        return console.load_entry(content["function"], recipe.folder, where="loss.function")
     known = {"cross_entropy": _cross_entropy, "mse": _mse}
     if content["name"] not in known:
         raise errors.ConfigError(

@@ -11,7 +11,7 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ChainedScheduler, LinearLR, LRScheduler
 
-from deepseek_observe.tune.entries import load_entry
+from deepseek_core import console
 
 
 def warmed(optimizer: Optimizer, warm: Mapping[str, Any], then: Mapping[str, Any]) -> LRScheduler:
@@ -28,4 +28,6 @@ def _entry(text: str) -> Any:
     """What is named, of a file beside the recipe: whose folder is on the path by now."""
     place = text.rpartition(":")[0]
     folders = [Path(folder) for folder in sys.path if (Path(folder) / place).is_file()]
-    return load_entry(text, folders[0] if folders else Path.cwd(), "scheduler.then.factory")
+    return console.load_entry(
+        text, folders[0] if folders else Path.cwd(), where="scheduler.then.factory"
+    )

@@ -12,8 +12,7 @@ import torch
 from torch import nn
 from torch.optim import LBFGS, SGD, Optimizer
 
-from deepseek_core import errors
-from deepseek_observe.tune.entries import load_entry
+from deepseek_core import console, errors
 from deepseek_observe.tune.problem import Problem
 from deepseek_observe.tune.recipe import Recipe, built, read_recipe
 from deepseek_observe.tune.samples import samples_of
@@ -44,7 +43,7 @@ def open_target(text: str, seed: int = 0) -> Target:
     if text.endswith(".toml"):
         recipe = read_recipe(Path(text))
         return _checked(_of_recipe(recipe, seed))
-    function = load_entry(text, Path.cwd(), "TARGET")
+    function = console.load_entry(text, Path.cwd(), where="TARGET")
     if not callable(function):
         raise errors.ConfigError(
             f"TARGET: {text} is a {type(function).__name__}", remedy=f"name a function: {_SHAPE}"

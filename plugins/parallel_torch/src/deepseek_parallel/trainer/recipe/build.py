@@ -12,12 +12,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from deepseek_core import errors
+from deepseek_core import console, errors
 from deepseek_parallel.hazard.gaps import GapPredictor, failure_predictor
 from deepseek_parallel.hazard.past import predictor_of_log
 from deepseek_parallel.trainer.choice import PLAIN
 from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation
-from deepseek_parallel.trainer.recipe.entries import load_entry
 from deepseek_parallel.trainer.recipe.read import Recipe
 from deepseek_parallel.trainer.tracing import Trace
 from deepseek_parallel.trainer.trainer import Trainer
@@ -115,7 +114,7 @@ def _save_every(recipe: Recipe) -> int | GapPredictor | None:
 
 def _made(recipe: Recipe, table: str) -> Any:
     content = recipe.get(table)
-    factory = load_entry(content["factory"], recipe.folder, f"{table}.factory")
+    factory = console.load_entry(content["factory"], recipe.folder, where=f"{table}.factory")
     return _called(factory, (), content.get("kwargs", {}), f"{table}.kwargs")
 
 
@@ -126,7 +125,7 @@ def _optimizer(recipe: Recipe, model: nn.Module) -> Any:
         kind = _named(torch.optim, content["name"], torch.optim.Optimizer, "optimizer.name")
         params = [param for param in model.parameters() if param.requires_grad]
         return _called(kind, (params,), kwargs, "optimizer.kwargs")
-    factory = load_entry(content["factory"], recipe.folder, "optimizer.factory")
+    factory = console.load_entry(content["factory"], recipe.folder, where="optimizer.factory")
     return _called(factory, (model,), kwargs, "optimizer.kwargs")
 
 
@@ -137,14 +136,14 @@ def _scheduler(recipe: Recipe, optimizer: Any) -> Any:
         schedulers = torch.optim.lr_scheduler
         factory = _named(schedulers, content["name"], schedulers.LRScheduler, "scheduler.name")
     else:
-        factory = load_entry(content["factory"], recipe.folder, "scheduler.factory")
+        factory = console.load_entry(content["factory"], recipe.folder, where="scheduler.factory")
     return _called(factory, (optimizer,), kwargs, "scheduler.kwargs")
 
 
 def _loss(recipe: Recipe) -> Any:
     content = recipe.get("loss")
     if "function" in content:
-        return load_entry(content["function"], recipe.folder, "loss.function")
+        return console.load_entry(content["function"], recipe.folder, where="loss.function")
     name = content["name"]
     if name not in LOSSES:
         raise errors.ConfigError(
@@ -163,7 +162,7 @@ def _evaluation(recipe: Recipe) -> Evaluation | None:
             "evaluate.factory is missing", remedy='add it: factory = "train.py:test_data"'
         )
     metrics = {
-        name: load_entry(text, recipe.folder, f"evaluate.metrics.{name}")
+        name: console.load_entry(text, recipe.folder, where=f"evaluate.metrics.{name}")
         for name, text in content.get("metrics", {}).items()
     }
     return Evaluation(

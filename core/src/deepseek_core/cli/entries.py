@@ -1,4 +1,4 @@
-"""Python objects that a recipe names: `package.module:name`, or `file.py:name` beside it."""
+"""Python objects that a recipe or a command line names: `package.module:name`, `file.py:name`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from deepseek_core import errors
+from deepseek_core.contracts.errors import ConfigError
 
 
 def load_entry(text: str, folder: Path, *, where: str) -> Any:
@@ -25,7 +25,7 @@ def load_entry(text: str, folder: Path, *, where: str) -> Any:
     """
     place, colon, name = text.rpartition(":")
     if not colon or not place or not name.isidentifier():
-        raise errors.ConfigError(
+        raise ConfigError(
             f"{where} is {text!r}",
             remedy='write it as "package.module:function", or as "file.py:function"',
         )
@@ -34,7 +34,7 @@ def load_entry(text: str, folder: Path, *, where: str) -> Any:
         return getattr(module, name)
     except AttributeError as error:
         close = get_close_matches(name, dir(module), n=1)
-        raise errors.ConfigError(
+        raise ConfigError(
             f"{where}: {place} has no {name!r}",
             remedy=f"did you mean {close[0]!r}?" if close else f"define {name} in {place}",
         ) from error
@@ -42,7 +42,7 @@ def load_entry(text: str, folder: Path, *, where: str) -> Any:
 
 def _file(path: Path, where: str) -> ModuleType:
     if not path.is_file():
-        raise errors.ConfigError(f"{where}: no such file: {path}", remedy="check the path")
+        raise ConfigError(f"{where}: no such file: {path}", remedy="check the path")
     _beside(path.parent)
     if _is_found_by_name(path):
         return _imported(path.stem, str(path), where)
@@ -52,7 +52,7 @@ def _file(path: Path, where: str) -> ModuleType:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise errors.ConfigError(f"{where}: {path} can't be imported", remedy="check the file")
+        raise ConfigError(f"{where}: {path} can't be imported", remedy="check the file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -93,11 +93,9 @@ def _beside(folder: Path) -> None:
         sys.path.append(place)
 
 
-def _failed(where: str, name: str, error: BaseException) -> errors.ConfigError:
+def _failed(where: str, name: str, error: BaseException) -> ConfigError:
     kind = type(error).__name__
-    return errors.ConfigError(
-        f"{where}: {name} can't be imported: {kind}: {error}", remedy=_remedy(error)
-    )
+    return ConfigError(f"{where}: {name} can't be imported: {kind}: {error}", remedy=_remedy(error))
 
 
 def _remedy(error: BaseException) -> str:

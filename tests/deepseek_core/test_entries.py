@@ -6,8 +6,8 @@ import sys
 import pytest
 from process import forget_modules
 
-from deepseek_compress.entries import load_entry
 from deepseek_core import errors
+from deepseek_core.cli.console import load_entry
 
 
 @pytest.fixture(autouse=True)
