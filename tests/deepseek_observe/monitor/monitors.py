@@ -32,7 +32,9 @@ class Client:
         request = urllib.request.Request(url, headers=given, method=method)
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
-                return answer.status, answer.headers, answer.read()
+                is_endless = "event-stream" in answer.headers.get("Content-Type", "")
+                body = answer.readline() if is_endless else answer.read()
+                return answer.status, answer.headers, body
         except urllib.error.HTTPError as error:
             return error.code, error.headers, error.read()
 

@@ -27,6 +27,9 @@ COMMANDS: Final = {
     "train": "deepseek-parallel",
     "ckpt": "deepseek-parallel",
     "profile": "deepseek-observe",
+    "advise": "deepseek-observe",
+    "tune": "deepseek-observe",
+    "monitor": "deepseek-observe",
 }
 
 

@@ -110,12 +110,13 @@ class Registry:
             COURIER.drain(within_s)
 
     def tell(self, plugin: str, event: Event) -> None:
-        """Tell one listener, here and now; that it raises is noted once."""
-        from deepseek_core.discovery.watch import watched
+        """Tell one listener, here and now; that it raises is noted once.
 
+        It is not watched: the program goes on meanwhile, and its changes would be taken for those
+        of the listener.
+        """
         assert self._hooks is not None
-        with watched(plugin, f"its listener at {type(event).__name__}"):
-            (result,) = self._hooks.call_one(plugin, ds_on_event, event)
+        (result,) = self._hooks.call_one(plugin, ds_on_event, event)
         if result.error is not None and plugin not in self.listener_errors:
             text = one_line(result.error)
             self.listener_errors[plugin] = text

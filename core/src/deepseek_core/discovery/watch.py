@@ -1,4 +1,4 @@
-"""What a plugin's factory, probe or listener does to the process: put back, or told.
+"""What a plugin's factory or probe does to the process: put back, or told.
 
 Opening something takes threads, files, processes and variables of the environment, so those are
 not looked at. What it changes besides is put back only where nobody else can have changed it: in

@@ -95,10 +95,11 @@ def tier_of(segments: Iterable[int], state: State) -> TierName:
 def stored_nbytes(state: State) -> dict[str, int]:
     """Bytes that each tier takes: files, headers, parities and all."""
     stored = dict.fromkeys(TIERS, 0)
-    for row in state.segments.values():
+    # Copies, made at once: other threads write meanwhile.
+    for row in list(state.segments.values()):
         if row.local:
             stored["hot"] += row.nbytes
-    for stripe in state.stripes.values():
+    for stripe in list(state.stripes.values()):
         stored[stripe.tier] += stripe.object_nbytes
     return cast(dict[str, int], stored)
 
