@@ -67,6 +67,18 @@ def test_it_tells_how_it_is_once_in_a_second_and_not_before(site: Site) -> None:
     assert state.tiers[0].capacity_bytes > 0
 
 
+def test_to_tell_how_it_is_asks_no_tier(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that hangs must not hold up a reader of what lies elsewhere."""
+    with listening() as heard, site.init() as store:
+        store.put("a", b"hot")
+        tiers = [tier for tier in store.parts.tiers.tiers if tier is not None]
+        for tier in tiers:
+            monkeypatch.setattr(type(tier), "profile", lambda self: pytest.fail("asked"))
+        store.parts.events.opened()
+    (state, *_) = heard.of(events.StoreState)
+    assert tiers and [tier.tier for tier in state.tiers] == ["hot", "warm", "cold"]
+
+
 def test_one_that_cares_for_itself_tells_how_it_is_as_it_opens(tmp_path: Path) -> None:
     Store.init(tmp_path / "home").close()
     with listening() as heard, Store(tmp_path / "home", background=True):

@@ -54,6 +54,7 @@ class TierSet:
         self._stripes: StripeIO | None = None
         # by number in the configuration; None: can't be used
         self._tiers: tuple[Tier | None, ...] = ()
+        self._capacities: dict[str, int | None] = {}  # bytes, by the tier's name
         self._retry_s = -float("inf")  # when those that failed are tried again (monotonic)
         self._told: Callable[[int, str], None] = lambda _number, _why: None
         self.failed: dict[int, str] = {}
@@ -158,13 +159,8 @@ class TierSet:
         return handles.patiently(self.tier((able or numbers)[0]).profile)
 
     def capacities(self) -> dict[str, int | None]:
-        """Bytes that each tier of the configuration can hold, as far as it is connected."""
-        found: dict[str, int | None] = dict.fromkeys(one.name for one in self._config.tiers)
-        for one, tier in zip(self._config.tiers, self._tiers, strict=False):
-            if tier is not None and found[one.name] is None:
-                with suppress(DeepSeekError):
-                    found[one.name] = tier.profile().capacity_nbytes
-        return found
+        """Bytes that each tier can hold, as it said when it was opened; none is asked now."""
+        return {one.name: self._capacities.get(one.name) for one in self._config.tiers}
 
     def promised_nines(self, tier: str) -> float | None:
         """The durability that all URLs of a tier promise by themselves."""
@@ -309,6 +305,10 @@ class TierSet:
             self.failed[number] = error.message
             return None
         self._told(number, "")
+        name = self._config.tiers[number].name
+        if self._capacities.get(name) is None:
+            with suppress(DeepSeekError):
+                self._capacities[name] = tier.profile().capacity_nbytes
         return tier
 
     def _check_mark(self, tier: Tier, number: int) -> None:
