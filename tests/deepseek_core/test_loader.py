@@ -1,6 +1,7 @@
 """Discovery: every ill plugin gets its status, reason and remedy; the well ones stay."""
 
 import json
+import multiprocessing
 import sys
 
 import plugin_zoo as zoo
@@ -180,9 +181,13 @@ EXPECTED = {
 def zoo_registry(folder):
     """The zoo, loaded once."""
     sys.path.insert(0, str(folder))
+    # A test before it may have used processes: to set it again would be an error.
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method(None, force=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEEPSEEK_SECRET_IN_REPR_TOKEN", zoo.CANARY)
         yield discover(Switches(), entry_points=scan([str(folder)]))
+    multiprocessing.set_start_method(before, force=True)
     sys.path.remove(str(folder))
     for name in [name for name in sys.modules if name.startswith("zoo_")]:
         del sys.modules[name]

@@ -28,10 +28,12 @@ from deepseek_parallel import (
     CheckpointDamaged,
     CheckpointMissing,
     Checkpoints,
+    SaveFailed,
     StateMismatch,
 )
 from deepseek_parallel.checkpoint import checkpoints as module
 from deepseek_parallel.checkpoint import manifest as manifests
+from deepseek_parallel.checkpoint import saving
 from deepseek_parallel.ckpt_cli.main import main as ckpt
 
 
@@ -336,6 +338,19 @@ def heard_of_small_files(url, pipe):
     with listening() as heard:
         small_files(url, pipe)
     pipe.send(heard.all())
+
+
+def test_a_save_whose_files_are_taken_away_ends_at_once(url, monkeypatch):
+    """And does not wait ten minutes for what it has written itself."""
+    real = saving._missing
+
+    def missing(ranks, place):
+        place.remove("0.json")
+        return real(ranks, place)
+
+    monkeypatch.setattr(saving, "_missing", missing)
+    with pytest.raises(SaveFailed, match="is gone"):
+        Checkpoints(url).save(9, *given(), {}).wait(60)
 
 
 def test_a_disk_that_is_full_fails_the_save_and_not_the_training(url):

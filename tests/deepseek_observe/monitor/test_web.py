@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from contextlib import ExitStack, closing
+from itertools import islice
 from shutil import which
 
 import psutil
@@ -206,8 +207,13 @@ def test_a_source_that_breaks_or_hangs_greys_its_devices_and_the_rest_goes_on():
 
 
 def until(messages, holds):
-    """The first state of which that is true."""
-    return next(m["now"] for _, m in messages if m["now"] is not None and holds(m["now"]))
+    """The first state of which that is true, of some hundred; one comes each tenth of a second."""
+    told = [message["now"] for _, message in islice(messages, 1)]
+    for _ in range(300):
+        if told[-1] is not None and holds(told[-1]):
+            return told[-1]
+        told.append(next(messages)[1]["now"])
+    raise AssertionError(f"not in {len(told)} states, of which the last is {told[-1]}")
 
 
 def test_an_open_stream_does_not_keep_a_monitor_from_ending():

@@ -161,8 +161,19 @@ class Job:
         """The records of all ranks, by rank."""
         ranks = range(self.manifest.ranks)
         place = self.place.below(RECORDS)
+
+        def look() -> range | None:
+            if not _missing(ranks, place):
+                return ranks
+            if place.read(f"{self.rank}.json") is None:
+                raise SaveFailed(
+                    f"what was saved at {place.url} is gone",
+                    remedy="see who has removed or moved it while it was written",
+                )
+            return None
+
         self._waited(
-            lambda: None if _missing(ranks, place) else ranks,
+            look,
             lambda: (
                 f"ranks {_missing(ranks, place)} left no record at {place.url} within "
                 f"{self.limit_s:g} s"

@@ -46,6 +46,9 @@ class _Head:
     families: dict[str, _Stream]
 
 
+_HEADS: Final = msgspec.json.Decoder(_Head)
+
+
 def packed(table: Table) -> bytes:
     """The block of a table of a row or more."""
     times = zlib.compress(np.round(table.times * 1e3).astype("<i8").tobytes())
@@ -74,7 +77,7 @@ def unpacked(body: bytes, wanted: Collection[str]) -> Table:
     """
     try:
         (nbytes,) = struct.unpack_from("<I", body)
-        head = msgspec.json.decode(_inflated(body[4 : 4 + nbytes]), type=_Head)
+        head = _HEADS.decode(_inflated(body[4 : 4 + nbytes]))
         data = memoryview(body)[4 + nbytes :]
         if not 1 <= head.rows <= _MOST_ROWS:
             raise ValueError(f"{head.rows} rows")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import secrets
@@ -18,6 +19,7 @@ import msgspec
 from deepseek_core import errors
 from deepseek_observe.monitor.wire.folder import SUFFIX, folder, is_private
 
+_LOG = logging.getLogger(__name__)
 _ROOM: Final = 4 << 20
 """Bytes that the kernel is asked to keep for us; it may give less."""
 _LONGEST_ADDRESS: Final = 107  # of a unix socket
@@ -35,10 +37,13 @@ class Told:
     fields: Mapping[str, Any] = attrs.field(factory=dict)
 
 
+_TOLD: Final = msgspec.json.Decoder(Told)
+
+
 def told(data: bytes) -> Told | None:
     """An event from a datagram, None if it is none: names are words, numbers are finite."""
     try:
-        found = msgspec.json.decode(_without_nan(data), type=Told)
+        found = _TOLD.decode(_without_nan(data))
     except (msgspec.MsgspecError, RecursionError):
         return None
     if not _is_word(found.type) or not math.isfinite(found.time_s) or found.pid < 0:
@@ -97,7 +102,10 @@ class Receiver:
             except TimeoutError:
                 continue
             if not self._ended:
-                self._take(told(data))
+                try:
+                    self._take(told(data))
+                except Exception:  # noqa: BLE001  # one event's fault must not end the listening
+                    _LOG.exception("an event could not be taken")
 
 
 def _own_path() -> Path:
