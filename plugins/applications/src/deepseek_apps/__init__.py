@@ -1,0 +1,1 @@
+"""Applications of the SDK: click prediction, defect inspection, translation."""

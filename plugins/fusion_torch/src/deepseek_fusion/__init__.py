@@ -1,0 +1,1 @@
+"""Text, pictures and sound in one model: encoders, ways to join them, losses, export."""
