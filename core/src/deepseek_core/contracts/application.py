@@ -13,7 +13,8 @@ from deepseek_core.contracts.units import as_names, check_locator, check_name
 
 if TYPE_CHECKING:  # a plugin that offers an application loads none of them
     from deepseek_core.contracts.artifact import Artifact
-    from deepseek_core.contracts.evaluation import DataCard, Evaluation
+    from deepseek_core.contracts.data_card import DataCard
+    from deepseek_core.contracts.evaluation import Evaluation
 
 
 @attrs.frozen(kw_only=True)
