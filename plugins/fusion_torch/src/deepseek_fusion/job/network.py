@@ -19,7 +19,7 @@ from deepseek_fusion.encoders.resnest import ResNeStConfig
 from deepseek_fusion.encoders.transformer_xl import TransformerXLConfig
 from deepseek_fusion.encoders.wavenet import WaveNetConfig
 from deepseek_fusion.job.items import Form
-from deepseek_fusion.losses import Temperature
+from deepseek_fusion.losses import JointLoss, Temperature
 from deepseek_fusion.model import Answer, FusionModel, FusionShape
 
 _QUIETEST = 1e-4  # below it a sound is silence, and is not made louder
@@ -27,7 +27,7 @@ _PICTURE = (0.5, 0.25)  # middle and spread of what pixels are about
 
 
 class Network(nn.Module):
-    """Encoders of a form's modalities, joined; `temperature` is that of the contrastive loss."""
+    """Encoders of a form's modalities, joined; `loss` and its `temperature` are for training."""
 
     def __init__(self, form: Form, shape: FusionShape) -> None:
         super().__init__()
@@ -35,6 +35,7 @@ class Network(nn.Module):
         encoders = {name: makers[name](form, shape.width) for name in form.modalities}
         self.fusion = FusionModel(encoders, shape)
         self.temperature = Temperature()
+        self.loss = JointLoss()
 
     def forward(self, arrays: Mapping[str, torch.Tensor]) -> Answer:
         """Answer the arrays of `items`, as tensors."""
