@@ -173,14 +173,16 @@ def _checked_rows(inputs: Batch, masks: Batch, known: tuple[str, ...]) -> int:
             raise errors.InputError(
                 f"modality {name!r} has a mask and no values", remedy="leave its mask out, too"
             )
-    counts = {name: int(x.shape[0]) if x.ndim else 0 for name, x in inputs.items()}
-    if not torch.compiler.is_exporting() and len(set(counts.values())) > 1:
+    rows: int = next(iter(inputs.values())).shape[0]
+    if torch.compiler.is_exporting():  # sizes of a graph are symbols
+        return rows
+    counts = {name: x.shape[0] if x.ndim else 0 for name, x in inputs.items()}
+    if len(set(counts.values())) > 1:
         raise errors.TensorMismatch(
             f"modalities have different numbers of samples: {counts}",
             remedy="give each a row for each sample, and mask out what is missing",
         )
-    first = next(iter(inputs.values()))
-    return first.shape[0]
+    return rows
 
 
 def _check_present(masks_bt: list[torch.Tensor]) -> None:

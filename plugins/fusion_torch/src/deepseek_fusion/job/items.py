@@ -27,7 +27,7 @@ from deepseek_fusion.job.table import Row
 Arrays = dict[str, npt.NDArray[Any]]
 Told = Callable[[int, int], None]
 
-FRAME = 80
+FRAME = 40
 """Samples of a sound that become one token; longest sounds are whole frames of them."""
 
 

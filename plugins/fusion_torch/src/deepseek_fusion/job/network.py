@@ -18,7 +18,7 @@ from deepseek_fusion.encoders import ResNeSt, TransformerXL, WaveNet
 from deepseek_fusion.encoders.resnest import ResNeStConfig
 from deepseek_fusion.encoders.transformer_xl import TransformerXLConfig
 from deepseek_fusion.encoders.wavenet import WaveNetConfig
-from deepseek_fusion.job.items import Form
+from deepseek_fusion.job.items import FRAME, Form
 from deepseek_fusion.losses import JointLoss, Temperature
 from deepseek_fusion.model import Answer, FusionModel, FusionShape
 
@@ -81,5 +81,5 @@ def _picture(form: Form, width: int) -> Any:
 
 def _sound(form: Form, width: int) -> Any:
     return WaveNet(
-        WaveNetConfig(strides=(8, 10), residual=width, width=width, dilations=(1, 2, 4, 8))
+        WaveNetConfig(strides=(FRAME,), residual=width, width=width, dilations=(1, 2, 4, 8))
     )

@@ -25,7 +25,7 @@ class Options:
     )
     epochs: int = _help("passes over the training part", 10)
     batch: int = _help("rows in one step; fewer where the data are fewer", 64)
-    learning_rate: float = _help("the highest rate; it rises and falls", 0.003)
+    learning_rate: float = _help("the highest rate; it rises and falls", 0.005)
     width: int = _help("numbers in a token, a multiple of 4", 32)
     modality_dropout: float = _help("share of modalities that training takes away", 0.1)
     contrast: float = _help("weight of the contrastive loss; 0 turns it off", 0.1)

@@ -117,9 +117,7 @@ def _told(rows: Sequence[Row]) -> str:
     return "65/15/20 at random; rows with a common group, picture or sound stay together"
 
 
-def _thin(
-    parts: Mapping[str, Sequence[int]], classes: Any, form: Form
-) -> tuple[str, ...]:
+def _thin(parts: Mapping[str, Sequence[int]], classes: Any, form: Form) -> tuple[str, ...]:
     """Warn of classes that the test part has few of."""
     counts = Counter(int(classes[i]) for i in parts["test"])
     few = [form.labels[at] for at in range(len(form.labels)) if counts[at] < 5]
@@ -132,4 +130,3 @@ def _coverage(arrays: Arrays, form: Form) -> tuple[str, ...]:
         f"{name} is there in {int(there(arrays, name).sum())} of {rows} rows"
         for name in form.modalities
     )
-

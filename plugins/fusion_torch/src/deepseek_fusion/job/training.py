@@ -68,7 +68,15 @@ class Training:
 
     def _wanted(self) -> dict[str, Any]:
         """What decides the result, as JSON gives it back."""
-        names = ("epochs", "batch", "learning_rate", "width", "modality_dropout", "contrast", "sort")
+        names = (
+            "epochs",
+            "batch",
+            "learning_rate",
+            "width",
+            "modality_dropout",
+            "contrast",
+            "sort",
+        )
         told = {name: getattr(self.options, name) for name in names}
         return {"split_hash": read_prepared(self.context.data).split_hash, "join": self.join} | told
 
@@ -92,7 +100,9 @@ class Training:
         options, batch = self.options, batch_for(len(classes), self.options.batch)
         steps = options.epochs * -(-len(classes) // batch)
         data = str(self.context.data.resolve())
-        weights = {name: getattr(options, name) for name in ("modality_dropout", "contrast", "sort")}
+        weights = {
+            name: getattr(options, name) for name in ("modality_dropout", "contrast", "sort")
+        }
         parts = "deepseek_fusion.job.recipe_parts"
         path = self.folder / "recipe.toml"
         path.write_text(
@@ -107,6 +117,8 @@ class Training:
                 epochs=options.epochs,
                 batch=batch,
                 seed=self.seed,
+                saved=_value(str((self.folder / "saved").resolve())),
+                log=_value(str((self.folder / "log").resolve())),
             ),
             encoding="utf-8",
         )
@@ -161,11 +173,11 @@ seed = {seed}
 clip = 5.0
 
 [checkpoint]
-url = "saved"
+url = {saved}
 every = 200
 
 [log]
-folder = "log"
+folder = {log}
 """
 
 
