@@ -7,10 +7,9 @@ from typing import Any, Final
 
 import attrs
 import numpy as np
-from deepseek_core.compression import Interval
 
 from deepseek_apps.shared.intervals import over_seeds
-from deepseek_core import errors
+from deepseek_core import compression, errors
 
 _ROUNDS: Final = 5
 
@@ -20,7 +19,7 @@ class Chance:
     """What a model scores when its training labels were shuffled; `expected` is chance."""
 
     measure: str
-    found: Interval
+    found: compression.Interval
     expected: float
 
     @property

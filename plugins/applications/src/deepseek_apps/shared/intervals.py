@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
-from deepseek_core.compression import Interval
 
-from deepseek_core import errors
+from deepseek_core import compression, errors
 
 _T975: Final = (
     12.7062047364, 4.30265272991, 3.18244630528, 2.7764451052, 2.57058183661, 2.44691184879,
@@ -31,7 +30,7 @@ Figure = Callable[..., float]
 """A figure of some items: arrays of equal length -> a number."""
 
 
-def over_seeds(values: Sequence[float]) -> Interval:
+def over_seeds(values: Sequence[float]) -> compression.Interval:
     """The mean over seeds with its t interval; infinite ends where there is one seed.
 
     Raises:
@@ -40,12 +39,12 @@ def over_seeds(values: Sequence[float]) -> Interval:
     array = _finite(values)
     mean, count = float(array.mean()), len(array)
     if count == 1:
-        return Interval(value=mean, low=-math.inf, high=math.inf, count=1)
+        return compression.Interval(value=mean, low=-math.inf, high=math.inf, count=1)
     half = _t975(count - 1) * float(array.std(ddof=1)) / math.sqrt(count)
-    return Interval(value=mean, low=mean - half, high=mean + half, count=count)
+    return compression.Interval(value=mean, low=mean - half, high=mean + half, count=count)
 
 
-def paired_over_seeds(ones: Sequence[float], others: Sequence[float]) -> Interval:
+def paired_over_seeds(ones: Sequence[float], others: Sequence[float]) -> compression.Interval:
     """`ones` - `others`, seed by seed.
 
     Raises:
@@ -55,7 +54,9 @@ def paired_over_seeds(ones: Sequence[float], others: Sequence[float]) -> Interva
     return over_seeds([one - other for one, other in zip(ones, others, strict=True)])
 
 
-def over_samples(figure: Figure, *columns: Any, seed: int = 0, draws: int = _DRAWS) -> Interval:
+def over_samples(
+    figure: Figure, *columns: Any, seed: int = 0, draws: int = _DRAWS
+) -> compression.Interval:
     """A figure of the items with its bootstrap interval: items are drawn again with their rows.
 
     A draw on which the figure is not finite (one class alone) is left out.
@@ -70,7 +71,7 @@ def over_samples(figure: Figure, *columns: Any, seed: int = 0, draws: int = _DRA
 
 def paired_over_samples(
     figure: Figure, one: Any, other: Any, *shared: Any, seed: int = 0, draws: int = _DRAWS
-) -> Interval:
+) -> compression.Interval:
     """figure(one, *shared) - figure(other, *shared), on the same drawn items.
 
     Raises:
@@ -90,7 +91,7 @@ def paired_over_both(
     *shared: Any,
     seed: int = 0,
     draws: int = _DRAWS,
-) -> Interval:
+) -> compression.Interval:
     """The mean difference over seeds, with seeds and items drawn again (S arrays of n each).
 
     Holds what chance the trainings and the test items have together.
@@ -132,14 +133,16 @@ def _draws(length: int, seed: int, draws: int) -> Any:
     return (rng.integers(0, length, length) for _ in range(draws))
 
 
-def _percentiles(value: float, drawn: Sequence[float], count: int) -> Interval:
+def _percentiles(value: float, drawn: Sequence[float], count: int) -> compression.Interval:
     if not math.isfinite(value):
         raise errors.InputError(f"the figure of all items is {value}", remedy="give other items")
     finite = [each for each in drawn if math.isfinite(each)]
     if len(finite) < len(drawn) / 2:
-        return Interval(value=value, low=-math.inf, high=math.inf, count=count)
+        return compression.Interval(value=value, low=-math.inf, high=math.inf, count=count)
     low, high = (float(end) for end in np.percentile(finite, (2.5, 97.5)))
-    return Interval(value=value, low=min(low, value), high=max(high, value), count=count)
+    return compression.Interval(
+        value=value, low=min(low, value), high=max(high, value), count=count
+    )
 
 
 def _finite(values: Sequence[float]) -> Any:
