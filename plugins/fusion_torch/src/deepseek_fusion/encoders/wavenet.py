@@ -70,8 +70,14 @@ class WaveNet(nn.Module):
             )
         )
         self.blocks = nn.ModuleList(
-            GatedBlock(config.residual, config.width, config.kernel, dilation)
-            for dilation in config.dilations
+            GatedBlock(
+                config.residual,
+                config.width,
+                config.kernel,
+                dilation,
+                last=index + 1 == len(config.dilations),
+            )
+            for index, dilation in enumerate(config.dilations)
         )
         self.last = nn.Conv1d(config.width, config.width, 1)
         self.receptive = 1 + sum(block.span for block in self.blocks)
