@@ -2,7 +2,14 @@
 
 import torch
 
-from deepseek_fusion.encoders import TransformerXL, TransformerXLConfig, WaveNet, WaveNetConfig
+from deepseek_fusion.encoders import (
+    ResNeSt,
+    ResNeStConfig,
+    TransformerXL,
+    TransformerXLConfig,
+    WaveNet,
+    WaveNetConfig,
+)
 
 KINDS = ("wavenet", "ids", "features")
 
@@ -43,3 +50,12 @@ def in_chunks(encoder, x, sizes, mask=None):
         found.append(out.tokens)
         state, at, turn = out.state, cut.stop, turn + 1
     return torch.cat(found, 1), state
+
+
+def pictures():
+    """Give a small ResNeSt, and pictures of an odd size for it."""
+    torch.manual_seed(0)
+    config = ResNeStConfig(
+        blocks=(1, 1), planes=(4, 8), stem=4, channels=1, width=6, small_pictures=True
+    )
+    return ResNeSt(config).eval(), torch.randn(2, 1, 9, 7)

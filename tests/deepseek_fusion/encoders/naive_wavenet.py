@@ -37,4 +37,4 @@ def tokens_of(encoder, x):
         if block.residual is not None:
             h = h + gated @ get["residual.weight"][:, :, 0].T + get["residual.bias"]
     last = {n: p.detach().double().numpy() for n, p in encoder.last.named_parameters()}
-    return np.maximum(np.maximum(total, 0) @ last["weight"][:, :, 0].T + last["bias"], 0)
+    return np.maximum(total, 0) @ last["weight"][:, :, 0].T + last["bias"]

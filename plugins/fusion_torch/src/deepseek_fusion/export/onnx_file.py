@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from deepseek_core import errors
-from deepseek_fusion.export.files import write_whole
+from deepseek_fusion.export.files import check_folder, write_whole
 from deepseek_fusion.export.layout import StreamLayout, layout_of
 from deepseek_fusion.export.parity import largest_difference
 from deepseek_fusion.protocol import Encoder, begin_state
@@ -58,6 +58,7 @@ def export_encoder(encoder: Encoder, example: Tensor, path: str | Path) -> float
             "`state_specs` and `encode`",
             remedy="see deepseek_fusion.protocol.Encoder",
         )
+    check_folder(Path(path))
     example = _enough(encoder, example)
     layout = layout_of(encoder, str(example.dtype).removeprefix("torch."), tuple(example.shape))
     with _evaluating(encoder), torch.no_grad():
