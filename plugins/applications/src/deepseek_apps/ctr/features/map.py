@@ -52,9 +52,7 @@ class FeatureMap:
 
     def category_ids(self, inputs: Inputs) -> Ints:
         """Ids (N, C) of the categories, without offsets."""
-        found = [
-            field.ids(inputs.categories[:, at]) for at, field in enumerate(self.categories)
-        ]
+        found = [field.ids(inputs.categories[:, at]) for at, field in enumerate(self.categories)]
         return np.stack(found, axis=1) if found else np.zeros((len(inputs), 0), np.int64)
 
     def encode(self, inputs: Inputs) -> Encoded:
