@@ -114,8 +114,9 @@ def _trained(problem: Problem, trial: Any, setting: Base, course: Course) -> flo
     steps = max(_REPORTS, course.steps * course.batch // setting.batch)
     loss = math.inf
     for report in range(1, _REPORTS + 1):
-        for _ in range(steps * report // _REPORTS - steps * (report - 1) // _REPORTS):
-            if not math.isfinite(problem.step(stream.take(setting.batch), setting.rate)):
+        for step in range(steps * (report - 1) // _REPORTS, steps * report // _REPORTS):
+            rate = course.rate(setting.rate, step, steps)
+            if not math.isfinite(problem.step(stream.take(setting.batch), rate)):
                 return None
         loss = problem.evaluated(course.held).loss
         if not math.isfinite(loss):
