@@ -26,6 +26,8 @@ SCHEMA: Final = 1
 FEATURES: Final = "features.json"
 STACK: Final = "stack.json"
 TREES: Final = "trees.npz"
+TOOK: Final = "took_s"
+"""In the file of a model: the CPU seconds that it took."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -118,7 +120,7 @@ def read_stack(folder: Path) -> Stack:
         content = json.loads(_text(folder / STACK))
         _check_run(content, features, folder)
         networks = {
-            kind: Network(kind=kind, sizes=sizes, weights=load_arrays(folder / f"{kind}.npz"))
+            kind: read_network(folder / f"{kind}.npz", kind, sizes)
             for kind, sizes in content["networks"].items()
         }
         return Stack(
@@ -161,6 +163,24 @@ def _text(path: Path) -> str:
 
 def _damaged(path: Path, error: Exception) -> errors.ArtifactError:
     return errors.ArtifactError(f"{path} can't be read: {error}", remedy="train again")
+
+
+def read_network(path: Path, kind: str, sizes: Mapping[str, Any]) -> Network:
+    """The network of a file.
+
+    Raises:
+        ArtifactError: it can't be read, or has other rows than its sizes say.
+    """
+    weights = load_arrays(path)
+    weights.pop(TOOK, None)
+    table = weights.get("table.weight")
+    if table is None or table.shape[:2] != (sizes["members"], sizes["rows"]):
+        raise errors.ArtifactError(
+            f"{path} is the network of another run: its table does not have {sizes['rows']} rows "
+            f"of {sizes['members']} members",
+            remedy="put the file of that training back, or train again",
+        )
+    return Network(kind=kind, sizes=sizes, weights=weights)
 
 
 def tree_arrays(fit: TreeFit) -> dict[str, Any]:

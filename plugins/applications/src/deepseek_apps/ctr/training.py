@@ -21,9 +21,11 @@ from deepseek_apps.ctr.data.parts import Parts
 from deepseek_apps.ctr.fitted import (
     FEATURES,
     STACK,
+    TOOK,
     TREES,
     Stack,
     encoded_samples,
+    read_network,
     read_trees,
     stack_to_json,
     tree_arrays,
@@ -102,10 +104,9 @@ def _network(job: Job, kind: str, samples: Samples, took: dict[str, float]) -> N
         with _timed() as spent:
             recipes.train(recipe, job.context)
             weights = _exported(folder, best_step(folder / "log" / "log.jsonl"))
-        save_arrays(path, {**weights, "took_s": np.array(spent())})
-    held = load_arrays(path)
-    took[kind] = float(held.pop("took_s"))
-    return Network(kind=kind, sizes=sizes, weights=held)
+        save_arrays(path, {**weights, TOOK: np.array(spent())})
+    took[kind] = float(load_arrays(path)[TOOK])
+    return read_network(path, kind, sizes)
 
 
 def _exported(folder: Path, step: int) -> dict[str, Any]:
@@ -129,8 +130,8 @@ def _trees(job: Job, took: dict[str, float]) -> TreeFit:
             settings = tuned_trees(job.parts, job.folds, job.options.tuning)
             job.context.progress(1, 2, "trees: fitting members")
             fit = fit_members(job.parts.features, job.parts.train, job.folds, settings, job.seed)
-        save_arrays(path, {**tree_arrays(fit), "took_s": np.array(spent())})
-    took["trees"] = float(load_arrays(path)["took_s"])
+        save_arrays(path, {**tree_arrays(fit), TOOK: np.array(spent())})
+    took["trees"] = float(load_arrays(path)[TOOK])
     return read_trees(path)
 
 
