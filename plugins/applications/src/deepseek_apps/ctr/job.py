@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import attrs
 import numpy as np
 
 from deepseek_apps.ctr.data.parts import Parts, parts_of
 from deepseek_apps.ctr.data.preparing import Data, load_data, read_data, write_data
 from deepseek_apps.ctr.fitted import is_trained, read_stack
 from deepseek_apps.ctr.options import Options
-from deepseek_apps.ctr.table import Ints
+from deepseek_apps.ctr.table import Inputs, Ints
 from deepseek_apps.shared.splits import folds
 from deepseek_core import Artifact, applications, errors
+
+_CHECKED: Final = 600
+"""Rows on which an exported file is compared with the model."""
 
 
 class Ctr(applications.Application):
@@ -70,7 +74,7 @@ class Ctr(applications.Application):
 
         _, parts = self._loaded(context)
         stack = self._stack(seed, parts, context)
-        path = export_stack(stack, target / FILE, _with_holes(parts))
+        path = export_stack(stack, target / FILE, with_holes(parts.test.inputs))
         return [Artifact(format="onnx", path=path)]
 
     def run(
@@ -108,11 +112,9 @@ class Ctr(applications.Application):
         return stack
 
 
-def _with_holes(parts: Parts) -> Any:
-    """Rows of the test part, some with NaN and with a category that nobody has seen."""
-    import attrs
-
-    rows = parts.test.inputs.take(np.arange(min(len(parts.test), 512)))
+def with_holes(inputs: Inputs) -> Inputs:
+    """Some of these rows, a third with NaN and a third with categories that nobody has seen."""
+    rows = inputs.take(np.arange(min(len(inputs), _CHECKED)))
     numbers, categories = rows.numbers.copy(), rows.categories.astype(object)
     numbers[::3] = np.nan
     categories[1::3] = "\N{REPLACEMENT CHARACTER} never seen"
