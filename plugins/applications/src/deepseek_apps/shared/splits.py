@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from hashlib import sha256
 from typing import Final
@@ -132,9 +133,14 @@ def _strata(
 
     strata: dict[Hashable, list[list[int]]] = {}
     for items in sorted(members, key=order):
-        kinds = [None] if classes is None else [classes[item] for item in items]
-        strata.setdefault(max(sorted(kinds, key=repr), key=kinds.count), []).append(items)
+        kinds: list[Hashable] = [None] if classes is None else [classes[item] for item in items]
+        strata.setdefault(_most(kinds), []).append(items)
     return [strata[kind] for kind in sorted(strata, key=repr)]
+
+
+def _most(kinds: Sequence[Hashable]) -> Hashable:
+    counts = Counter(kinds)
+    return min(counts, key=lambda kind: (-counts[kind], repr(kind)))
 
 
 def _deal(

@@ -10,13 +10,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import attrs
 
 from deepseek_apps.work import fingerprint
 from deepseek_apps.work.lock import alone
-from deepseek_apps.work.state import State, Step, now, read_json, read_state, write_json
+from deepseek_apps.work.machine import machine_text
+from deepseek_apps.work.state import (
+    State,
+    Step,
+    now,
+    plain_options,
+    read_json,
+    read_state,
+    write_json,
+)
 from deepseek_core import applications, errors
 
 DATA: Final = "data"
@@ -151,15 +160,17 @@ class WorkFolder:
         return applications.Evaluation.from_json(read_json(self.path / EVALUATION))
 
     @contextmanager
-    def exporting(self, seed: int) -> Iterator[State]:
-        """Hold the folder while files of a training are made.
+    def exporting(
+        self, seed: int, context: applications.ApplicationContext
+    ) -> Iterator[applications.ApplicationContext]:
+        """Hold the folder while files of a training are made; gives what the export may use.
 
         Raises:
             ConfigError: it was not trained to its end, or with other data or options.
         """
         with alone(self.path):
             self._trained([seed])
-            yield self.state()
+            yield attrs.evolve(context, card=self.state().card)
 
     def seeds(self) -> list[int]:
         """Seeds whose trainings have ended."""
@@ -184,7 +195,7 @@ class WorkFolder:
 
     def _keep(
         self, opened: applications.OpenedApplication, card: applications.DataCard,
-        times: Mapping[str, float],
+        times: tuple[float, float],
     ) -> None:  # fmt: skip
         """Put new data in the place of the old ones, and say so."""
         old = self.path / f"{_STAGING}-old"
@@ -203,7 +214,11 @@ class WorkFolder:
             steps={} if before is None else before.steps,
         )
         step = Step(
-            made_with={"data": fingerprint.of_folder(data)}, is_done=True, ended=now(), **times
+            made_with={"data": fingerprint.of_folder(data)},
+            is_done=True,
+            ended=now(),
+            seconds=times[0],
+            cpu_s=times[1],
         )
         state.with_step("prepare", step).write(self.path)
 
@@ -225,9 +240,10 @@ class WorkFolder:
             ended = attrs.evolve(
                 begun,
                 is_done=is_done,
-                seconds=begun.seconds + times["seconds"],
-                cpu_s=begun.cpu_s + times["cpu_s"],
+                seconds=begun.seconds + times[0],
+                cpu_s=begun.cpu_s + times[1],
                 ended=now(),
+                machine=machine_text(),
             )
             self.state().with_step(name, ended).write(self.path)
         return found
@@ -276,17 +292,6 @@ def training(seed: int) -> str:
     return f"train:{seed}"
 
 
-def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as JSON has them."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            return [plain(each) for each in value]
-        return str(value) if isinstance(value, Path) else value
-
-    return {name: plain(value) for name, value in options.items()}
-
-
 def cpu_seconds() -> float:
     """CPU seconds of this process and of its children that have ended."""
     import resource
@@ -295,11 +300,9 @@ def cpu_seconds() -> float:
     return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, of))
 
 
-def _times(begun_s: float, begun_cpu_s: float) -> dict[str, float]:
-    return {
-        "seconds": round(time.monotonic() - begun_s, 3),
-        "cpu_s": round(cpu_seconds() - begun_cpu_s, 3),
-    }
+def _times(begun_s: float, begun_cpu_s: float) -> tuple[float, float]:
+    """Seconds, and CPU seconds, since then."""
+    return round(time.monotonic() - begun_s, 3), round(cpu_seconds() - begun_cpu_s, 3)
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -10,11 +10,12 @@ from typing import Any, Final
 import attrs
 
 from deepseek_apps.work import fingerprint
-from deepseek_apps.work.state import now, read_json, write_json
+from deepseek_apps.work.state import now, plain_options, read_json, write_json
 from deepseek_core import Artifact, applications, errors
 
 NAME: Final = "application.json"
 SCHEMA: Final = 1
+_KEYS: Final = {"application", "options", "seed", "files"}
 
 
 def export(
@@ -60,7 +61,7 @@ def read(target: Path) -> Mapping[str, Any]:
         ArtifactError: no export, or a file that is missing, changed or of another export.
     """
     kept = read_json(target / NAME)
-    if not isinstance(kept, Mapping) or kept.get("schema") != SCHEMA or "files" not in kept:
+    if not isinstance(kept, Mapping) or kept.get("schema") != SCHEMA or not set(kept) >= _KEYS:
         raise errors.ArtifactError(
             f"{target / NAME} is none of this version", remedy="export again"
         )
@@ -83,7 +84,12 @@ def _write(opened: applications.OpenedApplication, seed: int, folder: Path) -> N
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-    about = {"application": opened.spec.name, "version": opened.version, "seed": seed}
+    about = {
+        "application": opened.spec.name,
+        "version": opened.version,
+        "options": plain_options(opened.options),
+        "seed": seed,
+    }
     write_json(folder / NAME, {"schema": SCHEMA, **about, "made": now(), "files": files})
 
 

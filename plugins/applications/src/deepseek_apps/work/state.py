@@ -18,13 +18,17 @@ SCHEMA: Final = 1
 
 @attrs.frozen(kw_only=True)
 class Step:
-    """A step that was begun; `made_with` has a fingerprint of each thing that it rests on."""
+    """A step that was begun; `made_with` has a fingerprint of each thing that it rests on.
+
+    Its times are of all its runs together; `machine` is the one that ended it.
+    """
 
     made_with: Mapping[str, str]
     is_done: bool = False
     seconds: float = 0.0
     cpu_s: float = 0.0
     ended: str = ""
+    machine: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -110,6 +114,17 @@ def write_json(path: Path, plain: Any) -> None:
     text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     with console.whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as JSON has them."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [plain(each) for each in value]
+        return str(value) if isinstance(value, Path) else value
+
+    return {name: plain(value) for name, value in options.items()}
 
 
 def now() -> str:
