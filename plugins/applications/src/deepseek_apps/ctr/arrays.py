@@ -29,7 +29,8 @@ def load_arrays(path: Path) -> dict[str, Any]:
         ArtifactError: it is missing, damaged, or none.
     """
     try:
-        with np.load(path, allow_pickle=False) as held:
+        # opened here: numpy would leave the file of a damaged archive open
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             return {name: held[name] for name in held.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise errors.ArtifactError(

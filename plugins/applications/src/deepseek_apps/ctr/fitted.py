@@ -49,7 +49,7 @@ class Stack:
         """Log odds (N) of each model, the mean of its members."""
         samples = encoded_samples(self.features, inputs)
         found: dict[str, Reals] = {
-            kind: network.member_logits(samples).mean(axis=1)
+            kind: network.member_logits(samples).mean(axis=1, dtype=np.float64)
             for kind, network in self.networks.items()
         }
         if self.trees is not None:

@@ -23,7 +23,7 @@ class MemberLinear(nn.Module):
         self, members: int, width_in: int, width_out: int, generator: torch.Generator
     ) -> None:
         super().__init__()
-        bound = 1.0 / math.sqrt(width_in)
+        bound = 1.0 / math.sqrt(max(1, width_in))  # without numbers, a bias is left
         start = torch.rand(members, width_in, width_out, generator=generator)
         self.weight = nn.Parameter((start * 2.0 - 1.0) * bound)
         self.bias = nn.Parameter(torch.zeros(members, 1, width_out))
