@@ -73,18 +73,3 @@ def alike_pairs(textures: Array, these: Array, those: Array) -> list[tuple[int, 
             if value > ALIKE:
                 found.append((int(row), int(those[at])))
     return found
-
-
-def joined(groups: Sequence[str], pairs: Sequence[tuple[int, int]]) -> list[str]:
-    """Groups of which those that share equal pictures are one."""
-    parent = {name: name for name in groups}
-
-    def root(name: str) -> str:
-        while parent[name] != name:
-            name = parent[name]
-        return name
-
-    for one, other in pairs:
-        a, b = sorted((root(groups[one]), root(groups[other])))
-        parent[b] = a
-    return [root(name) for name in groups]

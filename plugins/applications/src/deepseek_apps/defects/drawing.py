@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deepseek_apps.defects.kept import Kept
 
 GOOD_SHARE: Final = 0.4  # of all draws; defects of every class share the rest equally
-CLOSE_SHARE: Final = 0.7  # of a training looks at halves of a side, which cost a quarter
+CLOSE_SHARE: Final = 0.8  # of a training looks at halves of a side, which cost a quarter
 _TRIES: Final = 8  # at views that still show the defect
 _MARGIN: Final = 4  # px from the border of a close view that a defect's pixel keeps
 _GAIN, _LIGHT, _NOISE = (0.8, 1.25), 0.15, 0.1  # of channels, whose spread is about 1

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 from typing import Final
@@ -15,13 +14,12 @@ from typing import Final
 import attrs
 
 from deepseek_apps.defects.reading import SUFFIXES
+from deepseek_apps.shared.tables import read_csv
 from deepseek_core import errors
 
 GOOD: Final = "good"
 MASKS: Final = "masks"
 GROUPS: Final = "groups.csv"
-LEAST_PARTS: Final = 3  # of a class: one each to train, to choose and to judge by
-_MOST_BYTES: Final = 256 << 20  # of groups.csv
 _TOLD: Final = 3
 
 
@@ -52,8 +50,8 @@ def read_folder(path: Path, group_by: str = "") -> Folder:
     picture's name, else each picture shows a part of its own.
 
     Raises:
-        InputError: no such folder, no good pictures or none with a defect, a class with fewer than
-            three parts, a `groups.csv` that does not name them all.
+        InputError: no such folder, no good pictures or none with a defect, or a
+            `groups.csv` that does not name them all.
     """
     if not path.is_dir():
         raise errors.InputError(f"{path} is no folder", remedy="give the folder of your pictures")
@@ -147,29 +145,14 @@ def _by_rule(names: list[str], group_by: str) -> list[str]:
 
 def _read_groups(file: Path) -> dict[str, str]:
     """Picture -> part."""
-    try:
-        if file.stat().st_size > _MOST_BYTES:
-            raise errors.InputError(f"{file} has more than 256 MiB", remedy="give a smaller one")
-        rows = list(csv.reader(file.read_text(encoding="utf-8-sig").splitlines(), strict=True))
-    except (OSError, ValueError, csv.Error) as error:
-        raise errors.InputError(
-            f"{file} can't be read: {error}", remedy="save it as CSV in UTF-8"
-        ) from error
-    if not rows or [cell.strip() for cell in rows[0]] != ["picture", "group"]:
-        raise errors.InputError(
-            f"{file} does not begin with the line picture,group", remedy="add it as its first line"
-        )
+    table = read_csv(file, needs=("picture", "group"))
     known: dict[str, str] = {}
-    for number, row in enumerate(rows[1:], 2):
-        if len(row) != 2 or not all(cell.strip() for cell in row):
+    for name, group, line in zip(
+        table.column("picture"), table.column("group"), table.lines, strict=True
+    ):
+        if not group.strip() or known.setdefault(name.strip(), group.strip()) != group.strip():
             raise errors.InputError(
-                f"{file}, line {number}: expected a picture and its group, got {row}",
-                remedy="write class/file.png,part",
-            )
-        name, group = (cell.strip() for cell in row)
-        if known.setdefault(name, group) != group:
-            raise errors.InputError(
-                f"{file}, line {number}: {name} is in {known[name]!r} and in {group!r}",
-                remedy="name it once",
+                f"{file}, line {line}: {name} is in {known.get(name.strip())!r} and in {group!r}",
+                remedy="name each picture once, with one group",
             )
     return known

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from deepseek_core.compression import Interval
+from deepseek_core import compression
 
 Array = np.ndarray[Any, Any]
 _LEVELS = 4096  # that pixels' scores are counted in
@@ -74,7 +74,7 @@ def pixel_auroc(maps: Array, masks: Array) -> float:
 
 def bootstrapped(
     measure: Callable[[Array], float], groups: Array, *, rounds: int = 1000, seed: int = 0
-) -> Interval:
+) -> compression.Interval:
     """A figure over pictures with its 95 % interval, by drawing whole groups again.
 
     `measure(rows)` is the figure of some rows, `groups` (N,) which part each picture shows: pictures
@@ -92,4 +92,4 @@ def bootstrapped(
         if np.isfinite(figure):
             found.append(figure)
     low, high = np.percentile(found, [2.5, 97.5]) if found else (value, value)
-    return Interval(value=value, low=min(value, float(low)), high=max(value, float(high)))
+    return compression.Interval(value=value, low=min(value, float(low)), high=max(value, float(high)))

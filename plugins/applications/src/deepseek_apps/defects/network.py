@@ -46,9 +46,9 @@ class Inspector(nn.Module):
     def __init__(self, channels: int, classes: int, width: int = 16) -> None:
         super().__init__()
         self.stem = nn.Sequential(_conv(channels, width, 5, 2), nn.ReLU())
-        self.half = nn.Sequential(Block(width, width, 1), Block(width, width, 1))
-        self.quarter = nn.Sequential(Block(width, 2 * width, 2), Block(2 * width, 2 * width, 1))
-        self.eighth = nn.Sequential(Block(2 * width, 4 * width, 2), Block(4 * width, 4 * width, 1))
+        self.at_half = Block(width, width, 1)
+        self.at_quarter = nn.Sequential(Block(width, 2 * width, 2), Block(2 * width, 2 * width, 1))
+        self.at_eighth = nn.Sequential(Block(2 * width, 4 * width, 2), Block(4 * width, 4 * width, 1))
         self.back = nn.Conv2d(4 * width, 2 * width, 1)
         self.joined = nn.Sequential(_conv(2 * width, 2 * width), nn.ReLU())
         self.cells = nn.Conv2d(2 * width, classes, 1)
@@ -57,8 +57,8 @@ class Inspector(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map (N, channels, h, w) to cells (N, K, h / 4, w / 4) and pictures (N, K)."""
-        quarter = self.quarter(self.half(self.stem(x)))
-        eighth = self.eighth(quarter)
+        quarter = self.at_quarter(self.at_half(self.stem(x)))
+        eighth = self.at_eighth(quarter)
         back = functional.interpolate(self.back(eighth), scale_factor=2.0, mode="nearest")
         joined = self.joined(quarter + back)
         pooled = torch.cat([eighth.mean((2, 3)), eighth.amax((2, 3)), joined.amax((2, 3))], 1)
@@ -85,8 +85,8 @@ class ThinInspector(nn.Module):
     def __init__(self, channels: int, classes: int, width: int = 32) -> None:
         super().__init__()
         self.stem = nn.Sequential(_conv(channels, width, 3, 2), nn.ReLU())
-        self.quarter = nn.Sequential(_Thin(width, 2 * width, 2), _Thin(2 * width, 2 * width, 1))
-        self.eighth = nn.Sequential(
+        self.at_quarter = nn.Sequential(_Thin(width, 2 * width, 2), _Thin(2 * width, 2 * width, 1))
+        self.at_eighth = nn.Sequential(
             _Thin(2 * width, 4 * width, 2), _Thin(4 * width, 4 * width, 1)
         )
         self.cells = nn.Conv2d(2 * width, classes, 1)
@@ -94,8 +94,8 @@ class ThinInspector(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map (N, channels, h, w) to cells (N, K, h / 4, w / 4) and pictures (N, K)."""
-        quarter = self.quarter(self.stem(x))
-        eighth = self.eighth(quarter)
+        quarter = self.at_quarter(self.stem(x))
+        eighth = self.at_eighth(quarter)
         pooled = torch.cat([eighth.mean((2, 3)), eighth.amax((2, 3)), quarter.amax((2, 3))], 1)
         return self.cells(quarter), self.head(pooled)
 

@@ -46,8 +46,8 @@ class Options:
         default="plain", metadata={"help": "sort of convolutions"}
     )
     width: int = attrs.field(default=16, metadata={"help": "channels of the first stage"})
-    steps: int = attrs.field(default=2000, metadata={"help": "steps of a training"})
-    batch: int = attrs.field(default=32, metadata={"help": "draws in a step"})
+    steps: int = attrs.field(default=4000, metadata={"help": "steps of a training"})
+    batch: int = attrs.field(default=24, metadata={"help": "draws in a step"})
     learning_rate: float = attrs.field(default=2e-3, metadata={"help": "its highest value"})
     precision: Literal["auto", "fp32", "bf16"] = attrs.field(
         default="auto", metadata={"help": "auto: bf16 where the processor multiplies it"}

@@ -14,15 +14,17 @@ from typing import Any, Final
 import attrs
 import numpy as np
 
-from deepseek_apps.defects import alike, dealing
+from deepseek_apps.defects import alike
+from deepseek_apps.defects.dealing import check_parts, deal
 from deepseek_apps.defects.decoder import Decoder
 from deepseek_apps.defects.folder import Folder, Item, read_folder
 from deepseek_apps.defects.kept import CHANNELS, MASKS, PICTURES, Items, write_items
 from deepseek_apps.defects.network import STRIDE
 from deepseek_apps.defects.options import Options
 from deepseek_apps.defects.reading import read_mask, read_picture, size_of
-from deepseek_core import errors
-from deepseek_core.applications import ApplicationContext, DataCard
+from deepseek_apps.shared.leaks import connected
+from deepseek_apps.shared.splits import Split
+from deepseek_core import applications, errors
 
 _MOST_LOST: Final = 0.05  # of the pictures may be unreadable
 _TOLD: Final = 3
@@ -45,7 +47,7 @@ class _Read:
     empty_masks: tuple[str, ...]
 
 
-def prepare(source: Path, options: Options, context: ApplicationContext) -> DataCard:
+def prepare(source: Path, options: Options, context: applications.ApplicationContext) -> applications.DataCard:
     """Leave `context.data`, whole or not at all, and tell what it holds.
 
     Raises:
@@ -87,32 +89,30 @@ def _in_place(made: Path, data: Path) -> None:
         made.rename(data)
 
 
-def _prepared(folder: Folder, options: Options, place: Path, progress: Progress) -> DataCard:
+def _prepared(folder: Folder, options: Options, place: Path, progress: Progress) -> applications.DataCard:
     found = _read_all(folder, options, progress)
-    labels = np.asarray([item.label for item in found.items])
-    equal = alike.equal_pairs(found.contents)
-    groups = alike.joined([item.group for item in found.items], equal)
-    folds_of = dealing.deal(labels, groups, options.folds)
-    parts = dealing.parts_of(folds_of, options.fold, options.folds)
-    dealing.check_parts(labels, parts, folder.classes)
-    names = [item.name for item in found.items]
+    names, labels = [i.name for i in found.items], [i.label for i in found.items]
+    groups = [str(g) for g in connected([i.group for i in found.items], found.contents)]
+    split = deal(names, labels, groups, count=options.folds, test=options.fold)
+    check_parts(labels, split, folder.classes)
+    parts = {row: part for part, rows in split.parts.items() for row in rows}
     items = Items(
-        classes=folder.classes, crop=options.crop, split_hash=dealing.split_hash(names, parts),
-        names=names, labels=labels.tolist(), groups=groups, parts=parts.tolist(),
+        classes=folder.classes, crop=options.crop, split_hash=split.hash, names=names,
+        labels=labels, groups=groups, parts=[parts[row] for row in range(len(names))],
         has_mask=found.masks.any((1, 2)).tolist(),
     )  # fmt: skip
     np.save(place / PICTURES, found.pictures)
     np.save(place / CHANNELS, _channels(found.pictures))
     np.save(place / MASKS, found.masks)
     write_items(place, items)
-    return DataCard(
+    return applications.DataCard(
         source=options.source or folder.path.resolve().name,
         license=options.license,
-        parts={part: int((parts == part).sum()) for part in dealing.PARTS},
+        parts=split.counts,
         split=f"by part shown, classes spread evenly over {options.folds} folds: fold "
         f"{options.fold} is the test, the next one for validation",
-        split_hash=items.split_hash,
-        warnings=_warnings(found, equal, parts, items),
+        split_hash=split.hash,
+        warnings=_warnings(found, split, items),
         notes=_notes(folder, found, items),
     )
 
@@ -222,9 +222,7 @@ def _stacked(rows: Sequence[Any], lost: Sequence[str]) -> _Read:
     )  # fmt: skip
 
 
-def _warnings(
-    found: _Read, equal: Sequence[tuple[int, int]], parts: Array, items: Items
-) -> list[str]:
+def _warnings(found: _Read, split: Split, items: Items) -> list[str]:
     told = []
     if found.lost:
         told.append(f"{len(found.lost)} pictures can't be read and are left out: {_few(found.lost)}")
@@ -233,13 +231,14 @@ def _warnings(
             f"{len(found.empty_masks)} masks mark nothing; these pictures count as such without "
             f"one: {_few(found.empty_masks)}"
         )
+    equal = alike.equal_pairs(found.contents)
     torn = [(a, b) for a, b in equal if items.labels[a] != items.labels[b]]
     if torn:
         told.append(f"equal pictures lie in several classes: {_pairs(torn, items)}")
     if equal:
         told.append(f"{len(equal)} pictures are there twice, and kept together: {_pairs(equal, items)}")
-    those = np.flatnonzero(parts == "train")
-    close = alike.alike_pairs(found.textures, np.flatnonzero(parts != "train"), those)
+    others = np.asarray([*split.parts["validation"], *split.parts["test"]])
+    close = alike.alike_pairs(found.textures, others, np.asarray(split.parts["train"]))
     if close:
         told.append(
             f"{len(close)} pictures to judge by look like one that is trained with, so the figures "

@@ -41,7 +41,7 @@ def read_picture(file: Path, colors: int) -> Array:
             whose range nobody knows (floats, signed or 32-bit numbers).
     """
     image = _decoded(file)
-    levels = np.asarray(image.convert("L" if colors == 1 else "RGB"))
+    levels = np.array(image.convert("L" if colors == 1 else "RGB"))
     return levels[..., None] if colors == 1 else levels
 
 

@@ -11,8 +11,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from deepseek_core import errors
-from deepseek_core.compression import Interval
+from deepseek_core import compression, errors
 
 Array = np.ndarray[Any, Any]
 _Z = 1.959964  # normal quantile of 95 %
@@ -59,7 +58,7 @@ def choose(scores: Array, defects: Array, target: float) -> Threshold:
     )  # fmt: skip
 
 
-def share(count: int, of: int) -> Interval:
+def share(count: int, of: int) -> compression.Interval:
     """A share with its 95 % interval (Wilson, 1927).
 
     Raises:
@@ -71,11 +70,11 @@ def share(count: int, of: int) -> Interval:
     middle = (part + z2 / (2 * of)) / (1 + z2 / of)
     half = _Z / (1 + z2 / of) * float(np.sqrt(part * (1 - part) / of + z2 / (4 * of**2)))
     low, high = max(0.0, min(part, middle - half)), min(1.0, max(part, middle + half))
-    return Interval(value=part, low=low, high=high)
+    return compression.Interval(value=part, low=low, high=high)
 
 
-def alarms_per_1000(scores: Array, defects: Array, at: float) -> Interval:
+def alarms_per_1000(scores: Array, defects: Array, at: float) -> compression.Interval:
     """False alarms among 1,000 good parts, with its 95 % interval (Wilson)."""
     good = scores[~defects]
     found = share(int((good >= at).sum()), len(good))
-    return Interval(value=1000 * found.value, low=1000 * found.low, high=1000 * found.high)
+    return compression.Interval(value=1000 * found.value, low=1000 * found.low, high=1000 * found.high)

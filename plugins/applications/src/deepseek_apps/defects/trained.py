@@ -1,7 +1,7 @@
 """What a training leaves, and what it belongs to: no weights are used with other data.
 
     seed-N/recipe.toml           what `ds-sdk train run` was given
-    seed-N/checkpoints/          what it goes on from
+    seed-N/checkpoints/          what it goes on from, beside its log/
     seed-N/weights.safetensors   the trained numbers
     seed-N/trained.json          classes, split and options; written last
 """
