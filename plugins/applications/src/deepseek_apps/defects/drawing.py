@@ -47,7 +47,9 @@ class Draws:
     def __init__(
         self, kept: Kept, rows: Array, length: int, seed: int, variation: Variation
     ) -> None:
-        self._kept, self._length, self._seed = kept, length, seed
+        self._size, self._length, self._seed = kept.size, length, seed
+        self._channels, self._masks = np.asarray(kept.channels), np.asarray(kept.masks)
+        self._has_mask = kept.has_mask
         self._variation = variation
         classes = kept.classes_of[rows]
         # rows of the pictures of each class, good ones first
@@ -60,7 +62,7 @@ class Draws:
 
     def size_of(self, i: int) -> tuple[int, int]:
         """Height and width of draw i."""
-        height, width = self._kept.size
+        height, width = self._size
         if i >= self._close:
             return height, width
         return _half(height), _half(width)
@@ -78,7 +80,7 @@ class Draws:
         rng = np.random.default_rng((self._seed, i))
         label = self._label(rng)
         row = int(rng.choice(self._rows[label]))
-        mask = self._kept.masks[row]
+        mask = self._masks[row]
         for _ in range(_TRIES):
             places = _places(mask.shape, self._variation, rng)
             shown = mask[np.ix_(*(np.rint(at).astype(np.int64) for at in places))]
@@ -88,11 +90,11 @@ class Draws:
             places, shown = [np.arange(length) * 1.0 for length in mask.shape], np.array(mask)
         window = _window(shown, size, rng)
         rows, columns = (at[part] for at, part in zip(places, window, strict=True))
-        seen = _between(_between(self._kept.channels[row], rows, 0), columns, 1)
+        seen = _seen(self._channels[row], rows, columns)
         return {
             "x": _lit(seen, rng).transpose(2, 0, 1).copy(),
             "mask": shown[window].astype(np.float32),
-            "masked": np.float32(self._kept.has_mask[row]),
+            "masked": np.float32(self._has_mask[row]),
             "label": np.int64(label),
         }
 
@@ -138,11 +140,19 @@ def _window(
     return found[0], found[1]
 
 
+def _seen(channels: Array, rows: Array, columns: Array) -> Array:
+    """Channels at those places; only columns that lie between them are looked at."""
+    first, last = int(columns.min()), int(columns.max()) + 2
+    between = _between(channels[:, first:last], rows, 0)
+    return _between(between, columns - first, 1)
+
+
 def _between(x: Array, at: Array, axis: int) -> Array:
     """Values between pixels along an axis, by linear interpolation; float32."""
-    low = np.clip(at.astype(np.int64), 0, x.shape[axis] - 2)
+    low = np.minimum(at.astype(np.int64), x.shape[axis] - 2)
     part = (at - low).astype(np.float32).reshape(-1, *([1] * (x.ndim - 1 - axis)))
-    one, other = (np.take(x, low + step, axis).astype(np.float32) for step in (0, 1))
+    one = np.take(x, low, axis).astype(np.float32)
+    other = np.take(x, low + 1, axis)
     return np.asarray(one + (other - one) * part)
 
 

@@ -70,4 +70,5 @@ class Defects(applications.Application):
         """
         from deepseek_apps.defects.answering import answer
 
-        return answer(target, inputs, session, self._options)
+        maps = Path(self._options.maps) if self._options.maps else None
+        return answer(target, inputs, session, maps)

@@ -92,4 +92,5 @@ def bootstrapped(
         if np.isfinite(figure):
             found.append(figure)
     low, high = np.percentile(found, [2.5, 97.5]) if found else (value, value)
-    return compression.Interval(value=value, low=min(value, float(low)), high=max(value, float(high)))
+    ends = {"low": min(value, float(low)), "high": max(value, float(high))}
+    return compression.Interval(value=value, count=len(groups), **ends)

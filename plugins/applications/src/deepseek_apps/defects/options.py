@@ -68,6 +68,9 @@ class Options:
     deadline_ms: float = attrs.field(
         default=8.0, metadata={"help": "milliseconds from file to map, in run"}
     )
+    maps: str = attrs.field(
+        default="", metadata={"help": "in run: folder that a map of each picture is written to"}
+    )
     int8: Literal["auto", "never"] = attrs.field(
         default="auto", metadata={"help": "auto: int8 ships where it was measured faster"}
     )

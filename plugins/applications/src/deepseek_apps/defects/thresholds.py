@@ -70,11 +70,12 @@ def share(count: int, of: int) -> compression.Interval:
     middle = (part + z2 / (2 * of)) / (1 + z2 / of)
     half = _Z / (1 + z2 / of) * float(np.sqrt(part * (1 - part) / of + z2 / (4 * of**2)))
     low, high = max(0.0, min(part, middle - half)), min(1.0, max(part, middle + half))
-    return compression.Interval(value=part, low=low, high=high)
+    return compression.Interval(value=part, low=low, high=high, count=of)
 
 
 def alarms_per_1000(scores: Array, defects: Array, at: float) -> compression.Interval:
     """False alarms among 1,000 good parts, with its 95 % interval (Wilson)."""
     good = scores[~defects]
     found = share(int((good >= at).sum()), len(good))
-    return compression.Interval(value=1000 * found.value, low=1000 * found.low, high=1000 * found.high)
+    ends = {"low": 1000 * found.low, "high": 1000 * found.high}
+    return compression.Interval(value=1000 * found.value, count=found.count, **ends)
