@@ -9,6 +9,7 @@ from deepseek_core import errors
 TASKS = ("main", "reverse", "languages", "denoise")
 """Main alone, or with: the other direction, other languages, denoising of the target."""
 KINDS = ("unigram", "bpe")
+ENGINES = ("session", "ctranslate2")
 
 
 @attrs.frozen(kw_only=True)
@@ -45,6 +46,7 @@ class Options:
     beam: int = 4
     precision: str = "fp32"
     test_share: float = 0.1
+    engine: str = "session"
     license: str = ""
     source: str = ""
 
@@ -79,6 +81,7 @@ class Options:
                 f"tasks is {self.tasks!r}, without main", remedy="--set tasks=main"
             )
         _one_of("vocabulary_kind", self.vocabulary_kind, KINDS)
+        _one_of("engine", self.engine, ENGINES)
         _one_of("precision", self.precision, ("fp32", "bf16"))
 
     @property

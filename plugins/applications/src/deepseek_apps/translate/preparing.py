@@ -10,10 +10,11 @@ from typing import Final
 
 import attrs
 
+from deepseek_apps.shared.splits import PARTS, named_split
 from deepseek_apps.translate.corpus import Corpus, Pair, read_corpus
 from deepseek_apps.translate.options import Options
 from deepseek_apps.translate.prepared import VOCABULARY, Prepared, write_prepared
-from deepseek_apps.translate.splitting import shared, split
+from deepseek_apps.translate.splitting import ids_of, shared, split
 from deepseek_apps.translate.vocabulary import Vocabulary, train_vocabulary, write_vocabulary
 from deepseek_core import errors
 
@@ -25,10 +26,11 @@ _BALANCED: Final = 20_000
 
 @attrs.frozen(kw_only=True)
 class Parts:
-    """Text of a user in parts; `how` says in a sentence how they came about."""
+    """Text of a user in parts; `how` says in a sentence how they came about, `hash` which these are."""
 
     data: Prepared
     how: str
+    hash: str
     warnings: tuple[str, ...]
 
 
@@ -50,7 +52,9 @@ def read_parts(source: Path, options: Options) -> Parts:
         vocabulary="", train=train, validation=corpus.validation, test=corpus.test,
         others=corpus.others, monolingual=_monolingual(corpus, train, options),
     )  # fmt: skip
-    return Parts(data=data, how=how, warnings=(*corpus.warnings, *_leaks(data)))
+    return Parts(
+        data=data, how=how, hash=_hash(data), warnings=(*corpus.warnings, *_leaks(data))
+    )
 
 
 def _parted(corpus: Corpus, options: Options) -> tuple[Corpus, str]:
@@ -68,11 +72,19 @@ def _parted(corpus: Corpus, options: Options) -> tuple[Corpus, str]:
             "other languages beside the training part need validation and test files of their own",
             remedy="give validation.* and test.*, or --set tasks=main,reverse,denoise",
         )
-    train, validation, test = split(corpus.train, options.test_share)
-    how = "connected groups of pairs that share a sentence, in the order of a hash"
-    return attrs.evolve(
-        corpus, train=tuple(train), validation=tuple(validation), test=tuple(test)
-    ), how
+    parted, pairs = split(corpus.train, options.test_share)
+    parts = {name: tuple(pairs[n] for n in numbers) for name, numbers in parted.parts.items()}
+    return attrs.evolve(corpus, **parts), "connected groups of pairs, which share no sentence"
+
+
+def _hash(data: Prepared) -> str:
+    """A digest of the three parts, in which a pair stands once."""
+    parts = [dict.fromkeys(part) for part in (data.train, data.validation, data.test)]
+    pairs, numbers, begin = [], {}, 0
+    for name, part in zip(PARTS, parts, strict=True):
+        pairs += [f"{name}\t{known}" for known in ids_of(part)]
+        numbers[name] = range(begin, begin := len(pairs))
+    return named_split(pairs, numbers).hash
 
 
 def _cut(pairs: Sequence[Pair], count: int) -> tuple[Pair, ...]:

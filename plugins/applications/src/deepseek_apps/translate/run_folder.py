@@ -56,7 +56,7 @@ def begin_run(run: Run) -> None:
     from deepseek_core import console
 
     with console.whole_file(path) as partial:
-        Path(partial).write_text(json.dumps(run.facts(), indent=1), encoding="utf-8")
+        partial.write_text(json.dumps(run.facts(), indent=1), encoding="utf-8")
 
 
 def read_run(folder: Path) -> Run:

@@ -1,7 +1,7 @@
 """BLEU and chrF by sacrebleu, with the signatures that make scores comparable.
 
-Source: Post, "A Call for Clarity in Reporting BLEU Scores", 2018; paired bootstrap resampling:
-Koehn, "Statistical Significance Tests for Machine Translation Evaluation", 2004.
+Source: Post, "A Call for Clarity in Reporting BLEU Scores", 2018. What BLEU is summed from is
+given text by text, for the paired bootstrap (Koehn 2004).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 
 from deepseek_core import errors
 
-RESAMPLES: Final = 1000
 _TOKENIZERS: Final = {"zh": "zh", "cmn": "zh", "ja": "char", "th": "char", "lo": "char", "km": "char"}
 """For languages that write no spaces: with the default, a whole sentence would be one word."""
 
@@ -74,15 +73,3 @@ def _streams(references: Sequence[Sequence[str]]) -> list[list[str | None]]:
     """sacrebleu wants the first reference of all texts, then the second; None where one lacks."""
     most = max(map(len, references))
     return [[own[n] if n < len(own) else None for own in references] for n in range(most)]
-
-
-def resampled(length: int, seed: int = 12345) -> np.ndarray:
-    """Texts that each resample takes, (resamples, texts): the same for all systems, thus paired."""
-    return np.random.default_rng(seed).integers(length, size=(RESAMPLES, length))
-
-
-def bootstrap(scorer: Scorer, hypotheses: Sequence[str]) -> np.ndarray:
-    """BLEU of each resample of the texts."""
-    statistics = scorer.statistics(hypotheses)
-    chosen = resampled(len(statistics))
-    return np.asarray([scorer.bleu_of(statistics[numbers]) for numbers in chosen])

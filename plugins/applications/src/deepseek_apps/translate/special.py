@@ -12,6 +12,8 @@ GAP: Final = 4
 """Stands for a word that was taken out of a text, for the model to put in."""
 NOISED: Final = 5
 """Second token of a source that is a target with noise, not a text of another language."""
+SPARE: Final = 8
+"""Positions for what is put around a text, and some to spare."""
 NAMES: Final = ("<unk>", "<s>", "</s>", "<pad>", "<gap>", "<noised>")
 
 

@@ -6,71 +6,29 @@ one group, and a group stays whole.
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+from deepseek_apps.shared import splits
+from deepseek_apps.shared.leaks import connected
 from deepseek_apps.translate.corpus import Pair
 from deepseek_apps.translate.text import key
-from deepseek_core import errors
 
 
-def groups_of(pairs: Sequence[Pair]) -> list[int]:
-    """The number of each pair's group: the connected components of sentences."""
-    parent: dict[str, str] = {}
-
-    def root(name: str) -> str:
-        while (above := parent.setdefault(name, name)) != name:
-            parent[name] = parent.setdefault(above, above)
-            name = parent[name]
-        return name
-
-    for source, target in pairs:
-        parent[root("s" + key(source))] = root("t" + key(target))
-    numbers: dict[str, int] = {}
-    return [numbers.setdefault(root("s" + key(pair[0])), len(numbers)) for pair in pairs]
-
-
-def split(pairs: Sequence[Pair], share: float, seed: int = 0) -> tuple[list[Pair], ...]:
-    """Training, validation and test pairs; the last two of about `share` of all pairs each.
-
-    Which groups are held back hangs on what they say and the seed, not on their order.
+def split(pairs: Sequence[Pair], share: float) -> tuple[splits.Split, list[Pair]]:
+    """Training, validation and test parts of the pairs, each once; the last two of about `share`.
 
     Raises:
         InputError: there are too few groups for three parts.
     """
-    members = defaultdict(list)
-    for pair, number in zip(pairs, groups_of(pairs), strict=True):
-        members[number].append(pair)
-    if len(members) < 3:
-        raise errors.InputError(
-            f"the {len(pairs):,} pairs make {len(members)} groups that share no sentence, and 3 "
-            "parts need 3",
-            remedy="give more pairs, or files of your own for validation and test",
-        )
-    wanted = max(1, round(share * len(pairs)))
-    parts: tuple[list[Pair], ...] = ([], [], [])
-    for group in sorted(members.values(), key=lambda group: _order(group, seed)):
-        parts[_part_for(group, parts, wanted)].extend(group)
-    if not all(parts):
-        raise errors.InputError(
-            f"the {len(pairs):,} pairs make groups too large to be parted",
-            remedy="give more pairs, or files of your own for validation and test",
-        )
-    return parts
+    once = list(dict.fromkeys(pairs))
+    groups = connected((key(pair[0]) for pair in once), (key(pair[1]) for pair in once))
+    shares = {"train": 1 - 2 * share, "validation": share, "test": share}
+    return splits.split(ids_of(once), shares, seed=0, groups=groups), once
 
 
-def _part_for(group: Sequence[Pair], parts: Sequence[Sequence[Pair]], wanted: int) -> int:
-    """Test, then validation, as long as they lack as many; a group that is too large is trained."""
-    for number in (2, 1):
-        if len(parts[number]) + len(group) <= wanted:
-            return number
-    return 0
-
-
-def _order(group: Iterable[Pair], seed: int) -> bytes:
-    first = min(group)
-    return hashlib.sha256(f"{seed}\t{first[0]}\t{first[1]}".encode()).digest()
+def ids_of(pairs: Iterable[Pair]) -> list[str]:
+    """What a pair is known by: its text."""
+    return ["\t".join(pair) for pair in pairs]
 
 
 def shared(train: Iterable[Pair], held: Iterable[Pair]) -> int:
@@ -82,7 +40,7 @@ def shared(train: Iterable[Pair], held: Iterable[Pair]) -> int:
 
 def with_references(pairs: Iterable[Pair]) -> list[tuple[str, tuple[str, ...]]]:
     """Each source once, with all of its translations."""
-    found: dict[str, Counter[str]] = {}
+    found: dict[str, dict[str, None]] = {}
     for source, target in pairs:
-        found.setdefault(source, Counter())[target] += 1
+        found.setdefault(source, {})[target] = None
     return [(source, tuple(targets)) for source, targets in found.items()]

@@ -131,7 +131,7 @@ def train_vocabulary(texts: Iterable[str], languages: Sequence[str], options: Op
 def write_vocabulary(content: bytes, path: Path) -> None:
     """Write the file whole."""
     with console.whole_file(path) as partial:
-        Path(partial).write_bytes(content)
+        partial.write_bytes(content)
 
 
 def _too_large(said: str, options: Options) -> errors.ConfigError:
