@@ -61,6 +61,16 @@ class Encoder(Protocol):
         ...
 
 
+@runtime_checkable
+class StreamEncoder(Encoder, Protocol):
+    """An encoder of endless input: what it gives for chunks is what it gives for the whole.
+
+    `frame` is how many steps of input make one token; a chunk is whole frames.
+    """
+
+    frame: int
+
+
 def begin_state(specs: tuple[StateSpec, ...], x: Tensor) -> State:
     """Make the state that the streams of a batch begin with, beside `x`."""
     return {
@@ -102,6 +112,11 @@ def _check_state_tensor(spec: StateSpec, value: Tensor, x: Tensor) -> None:
             f"given {str(value.dtype).removeprefix('torch.')} on {value.device}",
             remedy="give back the state as encode() returned it",
         )
+
+
+def passed_on(specs: tuple[StateSpec, ...], state: State) -> State:
+    """Give a state as the next chunk takes it: detached, and of the dtypes described."""
+    return {spec.name: state[spec.name].detach().to(getattr(torch, spec.dtype)) for spec in specs}
 
 
 def entered_mask(x: Tensor, mask: Tensor | None, shape: tuple[int, ...]) -> Tensor:
@@ -154,4 +169,19 @@ def check_floats(x: Tensor, channels: int, *, ndim: int, channel_axis: int) -> N
         f"the input must be floats of {ndim} axes with {channels} channels on axis "
         f"{channel_axis}, got {str(x.dtype).removeprefix('torch.')} of {list(x.shape)}",
         remedy="permute or cast it before the call",
+    )
+
+
+def check_ids(x: Tensor) -> None:
+    """Check dtype and rank of an input of ids.
+
+    Raises:
+        TensorMismatch: one of them differs.
+    """
+    if x.dtype in (torch.int64, torch.int32) and x.ndim == 2:
+        return
+    raise errors.TensorMismatch(
+        f"the input must be whole numbers (rows, steps), got "
+        f"{str(x.dtype).removeprefix('torch.')} of {list(x.shape)}",
+        remedy="pass ids of tokens as int64, one row a text",
     )

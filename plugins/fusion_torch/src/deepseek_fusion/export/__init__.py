@@ -1,0 +1,1 @@
+"""Encoders as ONNX files with their state as inputs and outputs, and streams through them."""
