@@ -41,7 +41,7 @@ def read_parts(source: Path, options: Options) -> Parts:
         InputError: it can't be used.
     """
     corpus, how = _parted(read_corpus(source, options), options)
-    train = _cut(corpus.train, options.pairs)
+    train = cut_pairs(corpus.train, options.pairs)
     if len(train) < _LEAST:
         raise errors.InputError(
             f"{source} leaves {len(train)} pairs to train on, and at least {_LEAST} are needed",
@@ -87,7 +87,7 @@ def _hash(data: Prepared) -> str:
     return named_split(pairs, numbers).hash
 
 
-def _cut(pairs: Sequence[Pair], count: int) -> tuple[Pair, ...]:
+def cut_pairs(pairs: Sequence[Pair], count: int) -> tuple[Pair, ...]:
     """So many of the pairs, drawn with one seed whatever the training's."""
     if not 0 < count < len(pairs):
         return tuple(pairs)
