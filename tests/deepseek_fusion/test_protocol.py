@@ -180,7 +180,7 @@ def test_training_reaches_every_weight(kind):
 
 @pytest.mark.parametrize("x", [None, [[1, 2]], np.zeros((1, 4), np.float32)])
 def test_what_is_no_tensor_is_refused_with_what_to_do(encoder, x):
-    with pytest.raises(errors.TensorMismatch, match="must be a torch tensor.*from_numpy"):
+    with pytest.raises(errors.TensorMismatch, match=r"must be a torch tensor.*from_numpy"):
         encoder.encode(x)
 
 
@@ -190,7 +190,7 @@ def test_a_mask_and_a_state_that_are_no_tensors_are_refused(kind, encoder):
         encoder.encode(x, mask_for(kind, x, True).numpy())
     if encoder.state_specs:
         state = {spec.name: spec.begin(3) for spec in encoder.state_specs}
-        with pytest.raises(errors.TensorMismatch, match="state .* must be a torch tensor"):
+        with pytest.raises(errors.TensorMismatch, match=r"state .* must be a torch tensor"):
             encoder.encode(x, None, state)
 
 
