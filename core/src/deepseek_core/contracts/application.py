@@ -75,8 +75,8 @@ class Application(ABC):
     def prepare(self, source: Path, context: ApplicationContext) -> DataCard:
         """Read and check a user's data, split them, and write `context.data`.
 
-        Whole or not at all: where it raises, the folder is as it was. Equal data and options give
-        an equal card.
+        The folder is a new one that is moved to its place when it returned, and gone where it
+        raised: no path in it may be absolute. Equal data and options give an equal card.
 
         Raises:
             InputError: data that it can't use; says which file and line, and what to do.
@@ -102,6 +102,8 @@ class Application(ABC):
     @abstractmethod
     def export(self, seed: int, target: Path, context: ApplicationContext) -> Sequence[Artifact]:
         """Write files into `target`, an empty folder, that `ds-sdk run` and other tools load.
+
+        It is moved to its place afterwards: no path in the files may be absolute.
 
         Raises:
             InputError: a seed that was not trained, or files of another run.

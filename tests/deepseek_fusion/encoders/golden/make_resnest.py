@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filling import drawn, fill
+from golden_weights import drawn, fill
 
 
 def main(folder):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filling import drawn, fill
+from golden_weights import drawn, fill
 from transformers import TransfoXLConfig, TransfoXLModel
 
 from deepseek_fusion.encoders import TransformerXL, TransformerXLConfig
@@ -30,7 +30,9 @@ def theirs(memory, cutoffs, division):
 def copied(model, ours):
     """Copy weights of ours, by what they are called there."""
     mine = ours.state_dict()
-    for i, (band, project) in enumerate(zip(model.word_emb.emb_layers, ours.embed.projections, strict=True)):
+    for i, (band, project) in enumerate(
+        zip(model.word_emb.emb_layers, ours.embed.projections, strict=True)
+    ):
         band.weight.copy_(mine[f"embed.bands.{i}.weight"])
         if list(project.parameters()):
             model.word_emb.emb_projs[i].copy_(project.weight)

@@ -1,6 +1,7 @@
 """Encoders of text, pictures and sound, each by the protocol of `deepseek_fusion.protocol`."""
 
 from deepseek_fusion.encoders.resnest import ResNeSt, ResNeStConfig
+from deepseek_fusion.encoders.resnest_weights import load_released
 from deepseek_fusion.encoders.transformer_xl import TransformerXL, TransformerXLConfig
 from deepseek_fusion.encoders.wavenet import WaveNet, WaveNetConfig
 
@@ -11,4 +12,5 @@ __all__ = [
     "TransformerXLConfig",
     "WaveNet",
     "WaveNetConfig",
+    "load_released",
 ]

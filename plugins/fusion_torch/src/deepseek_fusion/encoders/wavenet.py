@@ -44,11 +44,15 @@ class WaveNetConfig:
     """
 
     channels: int = attrs.field(default=1, validator=sizes.count)
-    strides: tuple[int, ...] = attrs.field(default=(5, 4), validator=sizes.counts)
+    strides: tuple[int, ...] = attrs.field(
+        default=(5, 4), converter=sizes.entries, validator=sizes.counts
+    )
     residual: int = attrs.field(default=32, validator=sizes.count)
     width: int = attrs.field(default=64, validator=sizes.count)
     kernel: int = attrs.field(default=2, validator=_two_or_more)
-    dilations: tuple[int, ...] = attrs.field(default=(1, 2, 4, 8, 16, 32), validator=sizes.counts)
+    dilations: tuple[int, ...] = attrs.field(
+        default=(1, 2, 4, 8, 16, 32), converter=sizes.entries, validator=sizes.counts
+    )
 
 
 class WaveNet(nn.Module):
@@ -63,15 +67,16 @@ class WaveNet(nn.Module):
         super().__init__()
         self.config = config = config or WaveNetConfig()
         self.width, self.frame = config.width, math.prod(config.strides)
-        self.front = nn.ModuleList(
-            nn.Conv1d(config.channels if first else config.residual, config.residual, s, stride=s)
-            for first, s in zip(
-                (True, *[False] * len(config.strides)), config.strides, strict=False
-            )
-        )
+        self.front = _front(config)
         self.blocks = nn.ModuleList(
-            GatedBlock(config.residual, config.width, config.kernel, dilation)
-            for dilation in config.dilations
+            GatedBlock(
+                config.residual,
+                config.width,
+                config.kernel,
+                dilation,
+                last=index + 1 == len(config.dilations),
+            )
+            for index, dilation in enumerate(config.dilations)
         )
         self.last = nn.Conv1d(config.width, config.width, 1)
         self.receptive = 1 + sum(block.span for block in self.blocks)
@@ -112,18 +117,27 @@ class WaveNet(nn.Module):
     def _frames(
         self, x_nct: Tensor, there_nf: Tensor, before: State
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        h_nrf = self._front(x_nct)
+        h_nrf = self._in_frames(x_nct)
         there = there_nf.unsqueeze(1).to(h_nrf.dtype)
         total, after = 0, {}
         for spec, block in zip(self.state_specs, self.blocks, strict=True):
             past = before[spec.name].to(h_nrf.dtype)
             h_nrf, skip, after[spec.name] = block(h_nrf * there, past)
             total = total + skip
-        tokens = torch.relu(self.last(torch.relu(total))) * there
+        tokens = self.last(torch.relu(total)) * there
         return tokens.transpose(1, 2), after
 
-    def _front(self, x: Tensor) -> Tensor:
+    def _in_frames(self, x: Tensor) -> Tensor:
         *early, last = self.front
         for layer in early:
             x = torch.relu(layer(x))
         return last(x)
+
+
+def _front(config: WaveNetConfig) -> nn.ModuleList:
+    """Convolutions whose kernels are as long as their strides, so that they need no past."""
+    given = (config.channels, *[config.residual] * (len(config.strides) - 1))
+    return nn.ModuleList(
+        nn.Conv1d(channels, config.residual, stride, stride=stride)
+        for channels, stride in zip(given, config.strides, strict=True)
+    )

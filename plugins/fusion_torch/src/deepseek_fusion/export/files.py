@@ -9,6 +9,19 @@ from pathlib import Path
 from deepseek_core import errors
 
 
+def check_folder(path: Path) -> None:
+    """Check that a file can be put there at all, before long work is done for it.
+
+    Raises:
+        WriteError: there is no such folder.
+    """
+    if not path.parent.is_dir():
+        raise errors.WriteError(
+            f"{path} can't be written: there is no folder {path.parent}",
+            remedy=f"mkdir -p {path.parent}",
+        )
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write beside `path`, make it durable, then rename.
 

@@ -13,13 +13,14 @@ class GatedBlock(nn.Module):
     """One block: tanh x sigmoid of a causal convolution, then residual and skip.
 
     `span` is P, the frames that it looks back; `both` gives filter and gate in one product.
+    The last block of a stack has no `residual`: nobody would take it.
     """
 
-    def __init__(self, channels: int, skip: int, kernel: int, dilation: int) -> None:
+    def __init__(self, channels: int, skip: int, kernel: int, dilation: int, *, last: bool) -> None:
         super().__init__()
         self.span = (kernel - 1) * dilation
         self.both = nn.Conv1d(channels, 2 * channels, kernel, dilation=dilation)
-        self.residual = nn.Conv1d(channels, channels, 1)
+        self.residual = None if last else nn.Conv1d(channels, channels, 1)
         self.skip = nn.Conv1d(channels, skip, 1)
 
     def forward(self, x_nrf: Tensor, past_nrp: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -28,4 +29,5 @@ class GatedBlock(nn.Module):
         value, gate = self.both(seen).chunk(2, 1)
         gated = torch.tanh(value) * torch.sigmoid(gate)
         later = seen[:, :, seen.shape[2] - self.span :]
-        return x_nrf + self.residual(gated), self.skip(gated), later
+        following = x_nrf if self.residual is None else x_nrf + self.residual(gated)
+        return following, self.skip(gated), later
