@@ -1,4 +1,4 @@
-"""Paired digits, trained and answered: each result is kept, so that a run goes on where it ended."""
+"""Paired digits, trained and answered; each result is kept, and a run goes on from there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from _paired_digits import FULL, LETTERS, QUICK, SAMPLES, paired
 
 MODALITIES = ("text", "picture", "sound")

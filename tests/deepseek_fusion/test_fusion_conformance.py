@@ -2,8 +2,11 @@
 
 import pytest
 
-for needed in ("torch", "onnx", "onnxruntime", "onnxscript", "PIL", "safetensors"):
-    pytest.importorskip(needed)
+pytest.importorskip("torch")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+pytest.importorskip("PIL")
+pytest.importorskip("safetensors")
 
 from deepseek_fusion.conformance import TestTrimodal
 

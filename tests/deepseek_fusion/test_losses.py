@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
+import torch
 from torch.nn import functional
 
 from deepseek_core import errors

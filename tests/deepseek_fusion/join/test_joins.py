@@ -1,9 +1,10 @@
-"""Ways to join modalities: what is missing or masked never matters, and the gate is as specified."""
+"""Ways to join: what is missing or masked never matters, and the gate is as specified."""
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
