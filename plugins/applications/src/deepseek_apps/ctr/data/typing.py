@@ -147,13 +147,13 @@ def target_of(given: TextTable, options: Options) -> Ints:
 
 
 def _click(text: str, where: str, options: Options) -> int:
-    if options.click_from is not None:
+    if (least := options.least_click) is not None:
         try:
             value = float(text)
         except ValueError:
             value = math.nan
         if not math.isnan(value):
-            return int(value >= options.click_from)
+            return int(value >= least)
         raise errors.InputError(
             f"{where} is {text!r}, no number", remedy="correct it, or leave the row out"
         )
