@@ -216,7 +216,8 @@ def test_data_come_back_as_they_were_written(tmp_path: Path) -> None:
     [
         {"test": 0.0}, {"test": 0.95}, {"models": "fm,gru"}, {"models": ""}, {"hidden": "64,x"},
         {"hidden": "0"}, {"folds": 1}, {"split": "time"}, {"split": "group"}, {"rate": 0.0},
-        {"dropout": 1.0}, {"epochs": 0}, {"split_seed": -1}, {"models": "fm,fm"}, {"click_from": "four"},
+        {"dropout": 1.0}, {"epochs": 0}, {"split_seed": -1}, {"models": "fm,fm"},
+        {"click_from": "four"},
     ],
 )  # fmt: skip
 def test_options_that_can_not_be_are_refused(options) -> None:

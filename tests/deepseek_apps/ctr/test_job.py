@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,6 +17,7 @@ from deepseek_apps.ctr.evaluating import OURS, shuffled
 from deepseek_apps.ctr.features.map import fit_features
 from deepseek_apps.ctr.fitted import is_trained, read_stack
 from deepseek_apps.ctr.job import Ctr
+from deepseek_apps.ctr.trees.boosting import BoostingSettings, Labeled, fit_boosting
 from deepseek_core import Session, applications, errors
 from deepseek_core.testing import ApplicationConformance
 
@@ -48,6 +50,15 @@ class TestCtr(ApplicationConformance):
     plugin = "apps"
     name = "ctr"
     options = {**OPTIONS, "models": "trees"}  # noqa: RUF012 - as the base class has it
+
+    def prepare(self, spec, folder: Path) -> None:
+        """Import torch, and fit trees: joblib settles how processes start at its first fit."""
+        import_module("torch")
+        fit_boosting(
+            Labeled(inputs=np.eye(4, dtype=np.float32), target=np.array([0, 1, 0, 1])),
+            BoostingSettings(rounds=1),
+            seed=0,
+        )
 
     def source(self, folder: Path) -> Path:
         return sessions(folder / "sessions.csv", slice(0, ROWS))

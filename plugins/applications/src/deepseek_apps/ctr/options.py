@@ -52,7 +52,9 @@ class Options:
     rate: float = _option(1e-3, "learning rate of Adam")
     batch: int = _option(256, "rows of a step")
     epochs: int = _option(30, "most passes over the training part; validation ends it earlier")
-    tuning: Literal["full", "small", "none"] = _option("small", "settings of trees to try: 24, 4 or 1")
+    tuning: Literal["full", "small", "none"] = _option(
+        "small", "settings of trees to try: 24, 4 or 1"
+    )
     calibration: Literal["platt", "isotonic", "none"] = _option("platt", "fitted on validation")
     license: str = _option("", "license of the data, for the report")
     source: str = _option("", "where the data are from, for the report")

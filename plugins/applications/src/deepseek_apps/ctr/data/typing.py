@@ -56,7 +56,7 @@ def inputs_like(given: TextTable, columns: Columns) -> Inputs:
             text.strip().lower() not in MISSING for text in given.column(name)
         ):
             raise errors.InputError(
-                f"{given.path}: the column {name} has no numbers, and the model reads numbers there",
+                f"{given.path}: the column {name} has no numbers, which the model reads there",
                 remedy="give the column as it was in the training",
             )
         numbers[name] = np.full(len(given), np.nan, np.float32) if found is None else found
