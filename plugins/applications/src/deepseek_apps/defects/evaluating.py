@@ -6,7 +6,7 @@ Legend: N pictures of the test part, S seeds.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import attrs
 import numpy as np
@@ -42,7 +42,7 @@ class _Model:
     """A model's answers, an entry for each of its seeds; `thresholds` are those of validation."""
 
     name: str
-    kind: str
+    kind: Literal["ours", "baseline"]
     said: tuple[Said, ...]
     thresholds: tuple[float, ...] = ()
     seeds: tuple[int, ...] = ()
@@ -156,7 +156,7 @@ def _figures(model: _Model, truth: _Truth) -> Mapping[applications.Measure, Figu
     return found
 
 
-def _of(values: Array | None, rows: Array) -> Array:
+def _of(values: Array | None, rows: Any) -> Array:
     return np.asarray(values)[rows]
 
 
@@ -208,9 +208,8 @@ def _at_threshold(model: _Model, truth: _Truth) -> list[applications.Score]:
     """Recall and false alarms at the threshold that validation chose."""
     caught, alarms = [], []
     for said, at in zip(model.said, model.thresholds, strict=True):
-        stopped = said.scores >= at
-        caught.append(lambda rows, s=stopped: _share(s[rows], truth.defects[rows]))
-        alarms.append(lambda rows, s=stopped: 1000 * _share(s[rows], ~truth.defects[rows]))
+        caught.append(_named_by(said.scores >= at, truth.defects))
+        alarms.append(_named_by((said.scores >= at) * 1000.0, ~truth.defects))
     rows = [_score(model, RECALL, *_over(caught, truth))]
     if len(model.said) == 1:
         found = alarms_per_1000(model.said[0].scores, truth.defects, model.thresholds[0])
@@ -227,13 +226,14 @@ def _by_class(model: _Model, truth: _Truth) -> list[applications.Score]:
     rows = []
     for number, name in enumerate(truth.names):
         of = truth.classes == number
-        named = [
-            (lambda rows, s=said: _share(_of(s.classes, rows) == number, of[rows]))
-            for said in model.said
-        ]
+        named = [_named_by(_of(said.classes, ...) == number, of) for said in model.said]
         measure = applications.Measure(name=f"recall of {name}")
         rows.append(_score(model, measure, *_over(named, truth)))
     return rows
+
+
+def _named_by(named: Array, of: Array) -> Callable[[Array], float]:
+    return lambda rows: _share(named[rows], of[rows])
 
 
 def _difference(one: _Model, other: _Model, truth: _Truth) -> applications.Difference:
@@ -266,11 +266,11 @@ def _roc(model: _Model, truth: _Truth) -> applications.Curve:
 
 
 def _notes(ours: _Model, truth: _Truth, kept: Kept, options: Options) -> list[str]:
-    def score(labels: Array) -> float:
+    def score(labels: Any) -> float:
         _, judged, _ = baselines.linear(kept, labels)
         return measures.auroc(judged.scores, truth.defects)
 
-    labels = kept.classes_of[kept.rows("train")]
+    labels = kept.classes_of[kept.rows("train")].tolist()
     chance = shuffled_labels(score, labels, measure="AUROC", expected=_CHANCE)
     at = ", ".join(f"{each:.3f}" for each in ours.thresholds)
     return [
