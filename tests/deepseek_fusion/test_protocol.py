@@ -1,5 +1,8 @@
 """What the protocol of encoders promises holds for each of them."""
 
+import copy
+
+import numpy as np
 import pytest
 import torch
 
@@ -173,6 +176,38 @@ def test_training_reaches_every_weight(kind):
             assert torch.isfinite(p.grad).all(), name
     finally:
         encoder.eval()
+
+
+@pytest.mark.parametrize("x", [None, [[1, 2]], np.zeros((1, 4), np.float32)])
+def test_what_is_no_tensor_is_refused_with_what_to_do(encoder, x):
+    with pytest.raises(errors.TensorMismatch, match=r"must be a torch tensor.*from_numpy"):
+        encoder.encode(x)
+
+
+def test_a_mask_and_a_state_that_are_no_tensors_are_refused(kind, encoder):
+    x = given(kind)
+    with pytest.raises(errors.TensorMismatch, match="the mask must be a torch tensor"):
+        encoder.encode(x, mask_for(kind, x, True).numpy())
+    if encoder.state_specs:
+        state = {spec.name: spec.begin(3) for spec in encoder.state_specs}
+        with pytest.raises(errors.TensorMismatch, match=r"state .* must be a torch tensor"):
+            encoder.encode(x, None, state)
+
+
+def test_what_is_elsewhere_is_named(kind, encoder):
+    x = given(kind)
+    with pytest.raises(errors.TensorMismatch, match="the mask is on meta, the input on cpu"):
+        encoder.encode(x, mask_for(kind, x, True).to("meta"))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_of_half_precision_stream_with_a_state_of_float32(kind, dtype):
+    encoder, x = copy.deepcopy(ENCODERS[kind]).to(dtype), given(kind)
+    first = encoder.encode(x)
+    second = encoder.encode(x, None, first.state)
+    assert second.tokens.dtype == dtype
+    assert torch.isfinite(second.tokens).all()
+    assert all(t.dtype in (torch.float32, torch.bool) for t in second.state.values())
 
 
 class TestStateSpec:

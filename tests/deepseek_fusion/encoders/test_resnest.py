@@ -96,6 +96,7 @@ def test_a_state_is_refused_where_there_is_none():
         {"blocks": (1, 0, 1)},
         {"radix": 0},
         {"width": -1},
+        {"depth": 3},
     ],
 )
 def test_sizes_that_make_no_network_are_refused(changes):

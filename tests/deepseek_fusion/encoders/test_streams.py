@@ -83,7 +83,7 @@ def test_gradients_stay_within_a_chunk(kind):
     [
         (lambda s: {}, "lacks"),
         (lambda s: s | {"other_block0": torch.zeros(2, 1)}, "foreign other_block0"),
-        (lambda s: {n: t[:1] for n, t in s.items()}, "of 1 streams, the input of 2"),
+        (lambda s: {n: t[:1] for n, t in s.items()}, "a batch of 1, the input one of 2"),
         (lambda s: {n: t[:, :1] for n, t in s.items()}, "expected"),
         (lambda s: {n: t.double() for n, t in s.items()}, "given float64"),
         (list, "mapping of named tensors, got list"),

@@ -50,8 +50,20 @@ def test_a_frame_is_there_where_one_of_its_samples_is():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"kernel": 1}, {"dilations": ()}, {"strides": (0,)}, {"width": 0}, {"channels": 2.5}],
+    [
+        {"kernel": 1},
+        {"dilations": ()},
+        {"strides": (0,)},
+        {"width": 0},
+        {"channels": 2.5},
+        {"strides": 5},
+        {"width": "3"},
+    ],
 )
 def test_sizes_that_make_no_network_are_refused(changes):
     with pytest.raises(errors.ConfigError):
         WaveNetConfig(**changes)
+
+
+def test_a_list_of_sizes_is_kept_as_a_tuple():
+    assert hash(WaveNetConfig(strides=[5, 4])) == hash(WaveNetConfig(strides=(5, 4)))

@@ -110,6 +110,11 @@ def test_what_is_no_encoder_is_refused(tmp_path, encoder):
         export_encoder(encoder, torch.zeros(2, 2), tmp_path / "x.onnx")
 
 
+def test_weights_of_half_precision_are_refused(tmp_path):
+    with pytest.raises(errors.InputError, match="float16; a file has float32"):
+        export_encoder(small("ids").half(), sequence("ids", 2, 3), tmp_path / "x.onnx")
+
+
 def test_an_empty_example_is_refused(tmp_path):
     with pytest.raises(errors.InputError, match="empty"):
         export_encoder(small("ids"), torch.zeros(2, 0, dtype=torch.int64), tmp_path / "x.onnx")

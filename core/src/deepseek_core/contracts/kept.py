@@ -14,7 +14,7 @@ from deepseek_core.contracts.errors import ArtifactError, DeepSeekError
 
 def plain(record: Any) -> dict[str, Any]:
     """The fields of a record as JSON has them: numbers that it lacks are null."""
-    fields: dict[str, Any] = attrs.asdict(record, value_serializer=_finite_or_null)
+    fields: dict[str, Any] = attrs.asdict(record, value_serializer=_as_json)
     return fields
 
 
@@ -47,5 +47,7 @@ def reading(what: str) -> Iterator[None]:
         raise ArtifactError(f"{what} can't be read: {why}", remedy="make it again") from error
 
 
-def _finite_or_null(_record: Any, _field: Any, value: Any) -> Any:
+def _as_json(_record: Any, _field: Any, value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
     return None if isinstance(value, float) and not isfinite(value) else value

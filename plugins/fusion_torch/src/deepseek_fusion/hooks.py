@@ -1,13 +1,23 @@
-"""What this plugin offers: nothing that opens anything, so it stays light."""
+"""What this plugin offers: the application `trimodal`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deepseek_core import CommandSpec, HostContext, hookimpl, hooks
+from deepseek_core import ApplicationSpec, HostContext, hookimpl, hooks
 
 
-@hookimpl(hooks.ds_register_commands)
-def ds_register_commands(ctx: HostContext) -> Iterable[CommandSpec]:
-    """Offer no command: its jobs are applications."""
-    return []
+@hookimpl(hooks.ds_register_applications)
+def ds_register_applications(ctx: HostContext) -> Iterable[ApplicationSpec]:
+    """Offer the job."""
+    return [
+        ApplicationSpec(
+            name="trimodal",
+            factory="deepseek_fusion.job.app:Trimodal",
+            options="deepseek_fusion.job.options:Options",
+            tasks=("class", "retrieval"),
+            data="a CSV file of texts, pictures, sounds (WAV) and a label; cells may be empty",
+            summary="tell classes apart by text, picture and sound together, or any of them",
+            requires=("torch", "onnx", "onnxruntime", "onnxscript", "PIL", "safetensors"),
+        )
+    ]

@@ -16,7 +16,8 @@ What holds for every encoder, and is tested for each:
 - No rows (N = 0) and no steps (T = 0) give as many tokens and leave the state as it is.
 - State is a mapping of named tensors with the batch axis first; None begins a stream, and an
   encoder without state has an empty mapping. What comes back is detached: gradients stay
-  within a chunk.
+  within a chunk. Names, shapes and dtypes of a state are checked, its values are not: they are
+  the encoder's own.
 """
 
 from __future__ import annotations
@@ -71,6 +72,29 @@ class StreamEncoder(Encoder, Protocol):
     frame: int
 
 
+def dtype_name(value: Tensor) -> str:
+    """Name a dtype as numpy and the SDK do: `float32`."""
+    return str(value.dtype).removeprefix("torch.")
+
+
+def check_tensor(what: str, value: object, device: torch.device | None = None) -> None:
+    """Check that a tensor was given, and on this device where one is wanted.
+
+    Raises:
+        TensorMismatch: something else, or elsewhere.
+    """
+    if not isinstance(value, Tensor):
+        raise errors.TensorMismatch(
+            f"{what} must be a torch tensor, got {type(value).__name__}",
+            remedy="torch.from_numpy(array), or torch.tensor(values)",
+        )
+    if device is not None and value.device != device:
+        raise errors.TensorMismatch(
+            f"{what} is on {value.device}, the input on {device}",
+            remedy="move all to one device: `value.to(x.device)`",
+        )
+
+
 def begin_state(specs: tuple[StateSpec, ...], x: Tensor) -> State:
     """Make the state that the streams of a batch begin with, beside `x`."""
     return {
@@ -105,11 +129,11 @@ def entered_state(specs: tuple[StateSpec, ...], x: Tensor, state: State | None) 
 
 
 def _check_state_tensor(spec: StateSpec, value: Tensor, x: Tensor) -> None:
+    check_tensor(f"state {spec.name!r}", value, x.device)
     check_shape(spec, value.shape, x.shape[0])
-    if value.dtype != getattr(torch, spec.dtype) or value.device != x.device:
+    if value.dtype != getattr(torch, spec.dtype):
         raise errors.TensorMismatch(
-            f"state {spec.name!r}: expected {spec.dtype} on {x.device}, "
-            f"given {str(value.dtype).removeprefix('torch.')} on {value.device}",
+            f"state {spec.name!r}: expected {spec.dtype}, given {dtype_name(value)}",
             remedy="give back the state as encode() returned it",
         )
 
@@ -129,10 +153,11 @@ def entered_mask(x: Tensor, mask: Tensor | None, shape: tuple[int, ...]) -> Tens
         return torch.ones(shape, dtype=torch.bool, device=x.device)
     if torch.compiler.is_exporting():
         return mask
+    check_tensor("the mask", mask, x.device)
     if mask.dtype != torch.bool or tuple(mask.shape) != tuple(shape):
         raise errors.TensorMismatch(
             f"the mask must be bool of shape {list(shape)}, "
-            f"got {str(mask.dtype).removeprefix('torch.')} of {list(mask.shape)}",
+            f"got {dtype_name(mask)} of {list(mask.shape)}",
             remedy="True stands for what is there: `mask = lengths[:, None] > torch.arange(T)`",
         )
     return mask
@@ -163,11 +188,12 @@ def check_floats(x: Tensor, channels: int, *, ndim: int, channel_axis: int) -> N
     Raises:
         TensorMismatch: one of them differs.
     """
+    check_tensor("the input", x)
     if x.is_floating_point() and x.ndim == ndim and x.shape[channel_axis] == channels:
         return
     raise errors.TensorMismatch(
         f"the input must be floats of {ndim} axes with {channels} channels on axis "
-        f"{channel_axis}, got {str(x.dtype).removeprefix('torch.')} of {list(x.shape)}",
+        f"{channel_axis}, got {dtype_name(x)} of {list(x.shape)}",
         remedy="permute or cast it before the call",
     )
 
@@ -178,10 +204,10 @@ def check_ids(x: Tensor) -> None:
     Raises:
         TensorMismatch: one of them differs.
     """
+    check_tensor("the input", x)
     if x.dtype in (torch.int64, torch.int32) and x.ndim == 2:
         return
     raise errors.TensorMismatch(
-        f"the input must be whole numbers (rows, steps), got "
-        f"{str(x.dtype).removeprefix('torch.')} of {list(x.shape)}",
+        f"the input must be whole numbers (rows, steps), got {dtype_name(x)} of {list(x.shape)}",
         remedy="pass ids of tokens as int64, one row a text",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import attrs
@@ -41,16 +42,34 @@ def count_or_none(instance: object, field: attrs.Attribute[Any], value: object) 
         )
 
 
-def counts(instance: object, field: attrs.Attribute[Any], value: tuple[object, ...]) -> None:
+def rising(instance: object, field: attrs.Attribute[Any], value: object) -> None:
+    """Validate whole numbers from 1 on, each more than the one before; none are as good.
+
+    Raises:
+        ConfigError: they are not; says whose.
+    """
+    if value == ():
+        return
+    counts(instance, field, value)
+    if not isinstance(value, tuple) or any(a >= b for a, b in itertools.pairwise(value)):
+        raise errors.ConfigError(f"{_place(instance, field)} must rise, got {value!r}")
+
+
+def counts(instance: object, field: attrs.Attribute[Any], value: object) -> None:
     """Validate one or more whole numbers from 1 on.
 
     Raises:
         ConfigError: there are none, or one is none; says whose.
     """
-    if not value or not all(_is_count(one, 1) for one in value):
+    if not isinstance(value, tuple) or not value or not all(_is_count(one, 1) for one in value):
         raise errors.ConfigError(
             f"{_place(instance, field)} must be whole numbers from 1 on, got {value!r}"
         )
+
+
+def entries(values: Any) -> Any:
+    """Give a list as a tuple, so that a configuration can't be changed; all else as it is."""
+    return tuple(values) if isinstance(values, list | tuple) else values
 
 
 def share(instance: object, field: attrs.Attribute[Any], value: object) -> None:

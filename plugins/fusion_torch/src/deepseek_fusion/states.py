@@ -94,7 +94,7 @@ def check_shape(spec: StateSpec, shape: Iterable[int], batch: int) -> None:
         return
     if have[1:] == want[1:] and len(have) == len(want):
         raise errors.TensorMismatch(
-            f"state {spec.name!r} is of {have[0]} streams, the input of {batch}",
+            f"state {spec.name!r} has a batch of {have[0]}, the input one of {batch}",
             remedy="keep one state for each set of streams, or select its rows",
         )
     raise errors.TensorMismatch(

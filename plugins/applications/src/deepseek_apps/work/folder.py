@@ -8,13 +8,14 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
 import attrs
 
 from deepseek_apps.work import fingerprint
+from deepseek_apps.work.lock import NAME as LOCK
 from deepseek_apps.work.lock import alone
 from deepseek_apps.work.machine import machine_text
 from deepseek_apps.work.state import (
@@ -76,20 +77,18 @@ class WorkFolder:
             DeepSeekError: what the application raises; the folder is as it was.
         """
         self._check_place(again)
+        is_new = not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
-        with alone(self.path):
-            self._check_place(again)  # somebody else may have been faster
-            staging = self.path / _STAGING
-            shutil.rmtree(staging, ignore_errors=True)
-            (staging / DATA).mkdir(parents=True)
-            begun_s, begun_cpu_s = time.monotonic(), cpu_seconds()
-            try:
-                inside = attrs.evolve(context, folder=staging, card=None)
-                card = opened.application.prepare(source, inside)
-                self._keep(opened, card, _times(begun_s, begun_cpu_s))
-            finally:
-                shutil.rmtree(staging, ignore_errors=True)
-        return card
+        try:
+            with alone(self.path):
+                self._check_place(again)  # somebody else may have been faster
+                return self._prepared(opened, source, context)
+        except BaseException:
+            if is_new:
+                (self.path / LOCK).unlink(missing_ok=True)
+                with suppress(OSError):  # not empty: somebody else's now
+                    self.path.rmdir()
+            raise
 
     def train(
         self,
@@ -115,6 +114,7 @@ class WorkFolder:
                 if state.steps[name].is_done:
                     return False
             context.seed(seed).mkdir(exist_ok=True)
+            state.without("evaluate").write(self.path)  # it would be of the training before
             inside = attrs.evolve(context, card=state.card)
             self._do(name, made_with, lambda: opened.application.train(seed, inside))
         return True
@@ -193,34 +193,50 @@ class WorkFolder:
             )
         return {"data": data, "options": fingerprint.of_values(state.options)}
 
-    def _keep(
-        self, opened: applications.OpenedApplication, card: applications.DataCard,
-        times: tuple[float, float],
-    ) -> None:  # fmt: skip
-        """Put new data in the place of the old ones, and say so."""
-        old = self.path / f"{_STAGING}-old"
+    def _prepared(
+        self,
+        opened: applications.OpenedApplication,
+        source: Path,
+        context: applications.ApplicationContext,
+    ) -> applications.DataCard:
+        """Prepare beside the old data; say what is there before it is: no other order heals."""
+        staging, begun_s, begun_cpu_s = self.path / _STAGING, time.monotonic(), cpu_seconds()
+        shutil.rmtree(staging, ignore_errors=True)
+        (staging / DATA).mkdir(parents=True)
+        try:
+            card = opened.application.prepare(
+                source, attrs.evolve(context, folder=staging, card=None)
+            )
+            seconds, cpu_s = _times(begun_s, begun_cpu_s)
+            before = read_state(self.path)
+            step = Step(
+                made_with={DATA: fingerprint.of_folder(staging / DATA)},
+                is_done=True,
+                seconds=seconds,
+                cpu_s=cpu_s,
+                ended=now(),
+                machine=machine_text(),
+            )
+            State(
+                application=self._application,
+                version=opened.version,
+                options=plain_options(opened.options),
+                card=card,
+                steps={**({} if before is None else before.steps), "prepare": step},
+            ).write(self.path)
+            self._replace(staging / DATA)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        return card
+
+    def _replace(self, made: Path) -> None:
+        """Put new data in the place of the old ones."""
+        old, data = self.path / f"{_STAGING}-old", self.path / DATA
         shutil.rmtree(old, ignore_errors=True)
-        data = self.path / DATA
         if data.exists():
             data.rename(old)
-        (self.path / _STAGING / DATA).rename(data)
+        made.rename(data)
         shutil.rmtree(old, ignore_errors=True)
-        before = read_state(self.path)
-        state = State(
-            application=self._application,
-            version=opened.version,
-            options=plain_options(opened.options),
-            card=card,
-            steps={} if before is None else before.steps,
-        )
-        step = Step(
-            made_with={"data": fingerprint.of_folder(data)},
-            is_done=True,
-            ended=now(),
-            seconds=times[0],
-            cpu_s=times[1],
-        )
-        state.with_step("prepare", step).write(self.path)
 
     def _do(self, name: str, made_with: Mapping[str, str], deed: Callable[[], T]) -> T:
         """Do a step, noted before and after; its times add up over what was stopped."""

@@ -36,8 +36,10 @@ def alone(folder: Path, *, wait_s: float = 5.0) -> Iterator[None]:
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
-        yield
-        file.truncate(0)
+        try:
+            yield
+        finally:
+            file.truncate(0)
 
 
 def _hold(file: IO[str], folder: Path, end_s: float) -> None:

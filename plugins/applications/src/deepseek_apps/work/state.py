@@ -45,6 +45,10 @@ class State:
         """The state after a step was begun or ended."""
         return attrs.evolve(self, steps={**self.steps, name: step})
 
+    def without(self, name: str) -> State:
+        """The state as if a step had not been done."""
+        return attrs.evolve(self, steps={n: step for n, step in self.steps.items() if n != name})
+
     def write(self, folder: Path) -> None:
         """Put it in its place, whole or not at all.
 

@@ -46,8 +46,12 @@ class ResNeStConfig:
     wide as the last map.
     """
 
-    blocks: tuple[int, ...] = attrs.field(default=(3, 4, 6, 3), validator=sizes.counts)
-    planes: tuple[int, ...] = attrs.field(default=(64, 128, 256, 512), validator=sizes.counts)
+    blocks: tuple[int, ...] = attrs.field(
+        default=(3, 4, 6, 3), converter=sizes.entries, validator=sizes.counts
+    )
+    planes: tuple[int, ...] = attrs.field(
+        default=(64, 128, 256, 512), converter=sizes.entries, validator=sizes.counts
+    )
     stem: int = attrs.field(default=32, validator=sizes.count)
     channels: int = attrs.field(default=3, validator=sizes.count)
     radix: int = attrs.field(default=2, validator=sizes.count)
@@ -68,10 +72,14 @@ class ResNeStConfig:
         """Give a published configuration, or `resnest-small`, with changes of your own.
 
         Raises:
-            ConfigError: no configuration of that name.
+            ConfigError: no configuration of that name, or no such change.
         """
         if name not in _NAMED:
             raise errors.ConfigError(f"no ResNeSt {name!r}; there are {', '.join(sorted(_NAMED))}")
+        fields = [field.name for field in attrs.fields(cls)]
+        for change in changes:
+            if change not in fields:
+                raise errors.ConfigError(f"a ResNeSt has no {change!r}; it has {', '.join(fields)}")
         return cls(**{**_NAMED[name], **changes})
 
 

@@ -8,8 +8,6 @@ Legend: N rows · T steps · C features · D width of a token · M steps of memo
 
 from __future__ import annotations
 
-import itertools
-
 import attrs
 import torch
 from torch import Tensor, nn
@@ -57,7 +55,9 @@ class TransformerXLConfig:
     inner: int = attrs.field(default=128, validator=sizes.count)
     memory: int = attrs.field(default=64, validator=sizes.count)
     dropout: float = attrs.field(default=0.0, validator=sizes.share)
-    cutoffs: tuple[int, ...] = attrs.field(default=())
+    cutoffs: tuple[int, ...] = attrs.field(
+        default=(), converter=sizes.entries, validator=sizes.rising
+    )
     division: int = attrs.field(default=1, validator=sizes.count)
 
     def __attrs_post_init__(self) -> None:
@@ -67,10 +67,10 @@ class TransformerXLConfig:
                 f"and features={self.features}",
                 remedy="give one of the two",
             )
-        bounds = itertools.pairwise((0, *self.cutoffs, self.vocabulary or 1))
-        if any(start >= end for start, end in bounds):
+        if self.cutoffs and self.cutoffs[-1] >= self.vocabulary:
             raise errors.ConfigError(
-                f"TransformerXLConfig.cutoffs must rise within the vocabulary, got {self.cutoffs}"
+                f"TransformerXLConfig.cutoffs must be within the vocabulary of "
+                f"{self.vocabulary}, got {self.cutoffs}"
             )
         if self.width // self.division ** len(self.cutoffs) < 1:
             raise errors.ConfigError(

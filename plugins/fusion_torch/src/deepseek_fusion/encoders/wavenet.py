@@ -44,11 +44,15 @@ class WaveNetConfig:
     """
 
     channels: int = attrs.field(default=1, validator=sizes.count)
-    strides: tuple[int, ...] = attrs.field(default=(5, 4), validator=sizes.counts)
+    strides: tuple[int, ...] = attrs.field(
+        default=(5, 4), converter=sizes.entries, validator=sizes.counts
+    )
     residual: int = attrs.field(default=32, validator=sizes.count)
     width: int = attrs.field(default=64, validator=sizes.count)
     kernel: int = attrs.field(default=2, validator=_two_or_more)
-    dilations: tuple[int, ...] = attrs.field(default=(1, 2, 4, 8, 16, 32), validator=sizes.counts)
+    dilations: tuple[int, ...] = attrs.field(
+        default=(1, 2, 4, 8, 16, 32), converter=sizes.entries, validator=sizes.counts
+    )
 
 
 class WaveNet(nn.Module):

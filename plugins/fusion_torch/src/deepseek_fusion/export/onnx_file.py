@@ -17,7 +17,7 @@ from deepseek_core import errors
 from deepseek_fusion.export.files import check_folder, write_whole
 from deepseek_fusion.export.layout import StreamLayout, layout_of
 from deepseek_fusion.export.parity import largest_difference
-from deepseek_fusion.protocol import Encoder, begin_state
+from deepseek_fusion.protocol import Encoder, begin_state, dtype_name
 from deepseek_fusion.states import BATCH
 
 OPSET: Final = 20
@@ -58,9 +58,10 @@ def export_encoder(encoder: Encoder, example: Tensor, path: str | Path) -> float
             "`state_specs` and `encode`",
             remedy="see deepseek_fusion.protocol.Encoder",
         )
+    _check_float32(encoder)
     check_folder(Path(path))
     example = _enough(encoder, example)
-    layout = layout_of(encoder, str(example.dtype).removeprefix("torch."), tuple(example.shape))
+    layout = layout_of(encoder, dtype_name(example), tuple(example.shape))
     with _evaluating(encoder), torch.no_grad():
         program = _program(encoder, example, layout)
         proto = program.model_proto
@@ -79,8 +80,9 @@ def export_encoder(encoder: Encoder, example: Tensor, path: str | Path) -> float
 
 
 def _enough(encoder: Encoder, example: Tensor) -> Tensor:
-    """Check an example, or double what a graph would take for a constant."""
+    """Check an example, and double what a graph would take for a constant."""
     encoder.encode(example)
+    example = example.float() if example.is_floating_point() else example
     if 0 in example.shape:
         raise errors.InputError(
             f"an example of {list(example.shape)} is empty", remedy="give one real input"
@@ -91,6 +93,15 @@ def _enough(encoder: Encoder, example: Tensor) -> Tensor:
     if encoder.state_specs and example.shape[1] == getattr(encoder, "frame", 1):
         example = torch.cat([example] * 2, 1)
     return example
+
+
+def _check_float32(encoder: nn.Module) -> None:
+    found = {dtype_name(p) for p in encoder.parameters() if p.is_floating_point()}
+    if found - {"float32"}:
+        raise errors.InputError(
+            f"the weights are {', '.join(sorted(found))}; a file has float32, as its state has",
+            remedy="export a copy: `copy.deepcopy(encoder).float()`",
+        )
 
 
 def _program(encoder: Any, example: Tensor, layout: StreamLayout) -> Any:

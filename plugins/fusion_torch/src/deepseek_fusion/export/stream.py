@@ -54,7 +54,7 @@ class Stream:
 
     def restart(self) -> None:
         """Begin anew, as if nothing had come."""
-        shape = [self.rows, 0, *(self.layout.x.shape or ())[2:]]
+        shape = (self.rows, 0, *self.layout.x.sizes()[2:])
         self._state = {spec.name: spec.begin(self.rows) for spec in self.layout.states}
         self._rest = np.zeros(shape, dtype=self.layout.x.dtype)
         self._rest_mask = np.zeros((self.rows, 0), dtype=bool)

@@ -1,0 +1,1 @@
+"""Click prediction: crosses of features, stacked, calibrated and exported with their preprocessing."""
