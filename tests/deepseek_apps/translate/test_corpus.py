@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from deepseek_apps.translate.options import Options
 from deepseek_apps.translate.preparing import read_parts
 from deepseek_apps.translate.splitting import with_references
-
 from deepseek_core import errors
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
@@ -48,7 +48,9 @@ def test_empty_and_uneven_pairs_are_left_out_and_counted(tmp_path: Path) -> None
 
 def test_a_table_with_attribution_gives_its_first_two_columns(tmp_path: Path) -> None:
     path = tmp_path / "pairs.tsv"
-    rows = [f"{a}\t{b}\tCC-BY 2.0, by somebody" for a, b in zip(lines(30), lines(30, "x"), strict=True)]
+    rows = [
+        f"{a}\t{b}\tCC-BY 2.0, by somebody" for a, b in zip(lines(30), lines(30, "x"), strict=True)
+    ]
     path.write_text("\n".join(rows), encoding="utf-8")
     assert set(read_parts(path, Options()).data.train) <= set(
         zip(lines(30), lines(30, "x"), strict=True)

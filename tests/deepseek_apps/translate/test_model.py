@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from deepseek_apps.translate.decoding import greedy, greedy_in_batches
 from deepseek_apps.translate.exporting import check_alike
 from deepseek_apps.translate.feeding import padded, tensors
@@ -17,7 +18,6 @@ from deepseek_apps.translate.search import beam_search, log_softmax
 from deepseek_apps.translate.shape import Shape
 from deepseek_apps.translate.special import BEGIN, END, NAMES
 from deepseek_apps.translate.to_ctranslate2 import convert
-
 from deepseek_core import errors
 
 SHAPE = Shape(vocabulary=50, width=32, inner=48, heads=4, encoder_layers=2, decoder_layers=2)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from deepseek_apps.translate.splitting import shared, split
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepseek_apps.translate.splitting import shared, split
 from deepseek_core import errors
 
 SIDES = st.integers(0, 30)

@@ -6,14 +6,15 @@ import attrs
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from deepseek_apps.translate.batching import cut, plan
 from deepseek_apps.translate.feeding import Batches, tensors
 from deepseek_apps.translate.noise import noised
 from deepseek_apps.translate.options import Options
 from deepseek_apps.translate.special import BEGIN, END, GAP, NOISED, PAD
 from deepseek_apps.translate.tasks import Task, shares_of
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 ROWS = st.lists(st.integers(10, 99), min_size=1, max_size=30)
 

@@ -6,10 +6,10 @@ import gzip
 from pathlib import Path
 
 import pytest
-from deepseek_apps.translate.text import clean, key, read_columns, read_lines
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepseek_apps.translate.text import clean, key, read_columns, read_lines
 from deepseek_core import errors
 
 

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import attrs
 import pytest
+
 from deepseek_apps.translate.options import Options
-from deepseek_apps.translate.preparing import balanced, vocabulary_texts, write_parts
-from deepseek_apps.translate.preparing import Parts
 from deepseek_apps.translate.prepared import VOCABULARY, Prepared, read_prepared
+from deepseek_apps.translate.preparing import Parts, balanced, vocabulary_texts, write_parts
 from deepseek_apps.translate.special import END, NOISED, UNKNOWN
 from deepseek_apps.translate.vocabulary import Vocabulary, train_vocabulary
-
 from deepseek_core import errors
 
 OPTIONS = Options(vocabulary=34, target_language="zh")
@@ -68,7 +67,7 @@ def test_a_vocabulary_of_another_run_is_refused(tmp_path: Path, vocabulary: Voca
 @pytest.mark.parametrize("content", [b"", b"no model"])
 def test_a_damaged_vocabulary_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / VOCABULARY).write_bytes(content)
-    with pytest.raises(errors.ArtifactError, match="no model of sentencepiece|another tool"):
+    with pytest.raises(errors.ArtifactError, match=r"no model of sentencepiece|another tool"):
         Vocabulary.load(tmp_path / VOCABULARY)
 
 

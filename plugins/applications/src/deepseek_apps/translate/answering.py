@@ -125,8 +125,8 @@ def _lines(path: Path, vocabulary: Vocabulary, facts: Mapping[str, Any]) -> Iter
     for number, (text, row) in enumerate(zip(texts, rows, strict=True), 1):
         if len(row) > facts["longest"] + 2:
             raise errors.InputError(
-                f"{path}, line {number} has {len(text.split()):,} words, which make {len(row) - 2:,} "
-                f"tokens; the model was trained on up to {facts['longest']}",
+                f"{path}, line {number} has {len(text.split()):,} words, which make "
+                f"{len(row) - 2:,} tokens; the model was trained on up to {facts['longest']}",
                 remedy="divide it into sentences, one a line",
             )
         yield Line(file=str(path), number=number, text=text, row=row if text else [])
@@ -154,9 +154,7 @@ def answers(
             yield _answer(line, vocabulary.decode([found])[0])
 
 
-def _engine(
-    target: Path, session: Session, vocabulary: Vocabulary, engine: str, beam: int
-) -> Any:
+def _engine(target: Path, session: Session, vocabulary: Vocabulary, engine: str, beam: int) -> Any:
     if engine == MODEL:
         from deepseek_apps.translate.deployed import Deployed
 

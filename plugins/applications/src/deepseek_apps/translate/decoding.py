@@ -1,8 +1,8 @@
-"""Greedy and beam search in eager PyTorch, with keys and values kept from token to token.
+"""Greedy search in eager PyTorch, with keys and values kept from token to token.
 
-This is what the exported files are held against. Legend: B texts, W beams of each, S tokens of the
-source, V vocabulary.
+This is what the exported files are held against. Legend: B texts, S tokens of the source.
 """
+# ruff: noqa: N806 - shapes by the legend
 
 from __future__ import annotations
 

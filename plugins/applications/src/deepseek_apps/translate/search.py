@@ -2,6 +2,7 @@
 
 Legend: W beams, V vocabulary.
 """
+# ruff: noqa: N803 - shapes by the legend
 
 from __future__ import annotations
 
