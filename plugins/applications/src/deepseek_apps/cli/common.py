@@ -80,7 +80,7 @@ def settings_of(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def seeds_of(text: str) -> list[int]:
-    """`0,1,2` or `0-4` as numbers, each once and in order; for `type=` of a parser.
+    """`0,1,2` or `0-4` as numbers, each once and in order.
 
     Raises:
         ConfigError: it is none of these, or more than 100.
