@@ -74,7 +74,7 @@ class Pair(nn.Module):
             )
             self.add_module(name, Network(form, shape))
         loss = JointLoss(contrast=weights["contrast"], sort=weights["sort"])
-        self.get_submodule(JOINED).loss = loss  # type: ignore[assignment]
+        self.get_submodule(JOINED).loss = loss
 
     def forward(self, arrays: Mapping[str, torch.Tensor]) -> tuple[Answer, Answer]:
         """Answer by both."""

@@ -118,11 +118,13 @@ class Training:
         return path, steps
 
     def _follow(self, steps: int) -> Callable[[], object]:
-        log = self.folder / "log" / "log.jsonl"
+        log, told = self.folder / "log" / "log.jsonl", [-1]
 
         def look() -> object:
-            done = _last_step(log)
-            self.context.progress(min(done, steps), steps, f"seed {self.seed}: step {done}")
+            done = min(_last_step(log), steps)
+            if done != told[0]:
+                told[0] = done
+                self.context.progress(done, steps, f"seed {self.seed}: step {done}")
             return done
 
         return look

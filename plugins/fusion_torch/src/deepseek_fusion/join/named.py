@@ -33,4 +33,4 @@ def make_join(name: str, shape: JoinShape) -> Join:
         told = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(JOINS)}"
         raise errors.ConfigError(f"there is no join {name!r}", remedy=told)
     kind = JOINS[name]
-    return kind(shape)  # type: ignore[call-arg]
+    return kind(shape)
