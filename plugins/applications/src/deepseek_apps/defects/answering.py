@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from deepseek_core import Plan, Session
 
 Array = np.ndarray[Any, Any]
+_OF_TIME: Final = ("seconds", "late")
 
 
 class Line:
@@ -89,9 +90,16 @@ class Line:
 
 
 def answer(
-    target: Path, inputs: Sequence[Path], session: Session, maps: Path | None = None
+    target: Path,
+    inputs: Sequence[Path],
+    session: Session,
+    *,
+    maps: Path | None = None,
+    timed: bool = True,
 ) -> Iterator[Mapping[str, Any]]:
     """A row for each picture, in order; with `maps` their maps are written there as PNG.
+
+    Without `timed` equal pictures get equal rows.
 
     Raises:
         InputError: no picture, or files of an export that are damaged.
@@ -104,7 +112,7 @@ def answer(
             row, found = line.inspect(file)
             if maps is not None and found is not None:
                 row["map"] = str(write_map(found, maps / f"{number:06d}-{file.stem}.png"))
-            yield row
+            yield row if timed else {key: row[key] for key in row if key not in _OF_TIME}
 
 
 def pictures_of(inputs: Iterable[Path]) -> list[Path]:

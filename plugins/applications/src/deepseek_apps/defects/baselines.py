@@ -122,7 +122,7 @@ def gaussian(kept: Kept) -> tuple[Said, Said, int]:
 
 
 def _cells(channels: Array) -> Array:
-    """Fixed features of each cell of 4 x 4 px, (N, G, F): levels, edges and spreads, near and far."""
+    """Fixed features of each cell, (N, G, F): levels, edges and spreads, near and far."""
     import torch
     from torch.nn import functional
 

@@ -69,5 +69,5 @@ def _work(asked: queue.SimpleQueue[Any], read: Callable[[Path], Any]) -> None:
         file, answer = wanted
         try:
             answer.put((read(file), None))
-        except BaseException as error:  # told to the caller, who raises it
+        except errors.DeepSeekError as error:  # told to the caller, who raises it
             answer.put((None, error))

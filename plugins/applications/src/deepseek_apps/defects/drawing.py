@@ -123,9 +123,7 @@ def _places(shape: tuple[int, ...], variation: Variation, rng: np.random.Generat
     return places
 
 
-def _window(
-    shown: Array, size: tuple[int, int], rng: np.random.Generator
-) -> tuple[slice, slice]:
+def _window(shown: Array, size: tuple[int, int], rng: np.random.Generator) -> tuple[slice, slice]:
     """A part of a view of that size, around one of the defect's pixels if it shows any."""
     marked = np.argwhere(shown)
     middle = marked[rng.integers(len(marked))] if len(marked) else None

@@ -6,7 +6,7 @@ Legend: N pictures of the test part, S seeds.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import attrs
 import numpy as np
@@ -38,11 +38,11 @@ Figure = Callable[[Said, Array], float]
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class _Model:
+class Model:
     """A model's answers, an entry for each of its seeds; `thresholds` are those of validation."""
 
     name: str
-    kind: str
+    kind: Literal["ours", "baseline"]
     said: tuple[Said, ...]
     thresholds: tuple[float, ...] = ()
     seeds: tuple[int, ...] = ()
@@ -51,7 +51,7 @@ class _Model:
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class _Truth:
+class Truth:
     """What is so: classes (N,), defects (N,), masks (N, h, w) of those with one, groups (N,)."""
 
     classes: Array
@@ -72,11 +72,11 @@ def evaluate(
     """
     kept = Kept(context.data)
     context.progress(0, 3, "the networks")
-    ours = _ours(seeds, options, kept, context)
+    ours = networks_of(seeds, options, kept, context)
     context.progress(1, 3, "the baselines")
-    others = _baselines(kept, options)
+    others = baselines_of(kept, options)
     context.progress(2, 3, "intervals")
-    truth = _truth(kept)
+    truth = truth_of(kept)
     rows = [row for model in (ours, *others) for row in _scores(model, truth)]
     return applications.Evaluation(
         scores=rows,
@@ -86,19 +86,25 @@ def evaluate(
     )
 
 
-def _truth(kept: Kept) -> _Truth:
+def truth_of(kept: Kept) -> Truth:
+    """What is so of the test part."""
     rows = kept.rows("test")
     classes = kept.classes_of[rows]
-    return _Truth(
+    return Truth(
         classes=classes, defects=classes > 0, masks=kept.masks[rows],
         masked=(classes == 0) | kept.has_mask[rows], groups=kept.groups_of(rows),
         names=kept.classes,
     )  # fmt: skip
 
 
-def _ours(
+def networks_of(
     seeds: Sequence[int], options: Options, kept: Kept, context: applications.ApplicationContext
-) -> _Model:
+) -> Model:
+    """The networks of these seeds, their thresholds chosen on validation.
+
+    Raises:
+        InputError: a seed that was not trained, or with other data.
+    """
     from deepseek_apps.defects.deployed import Scored
 
     said, thresholds, cpu_s, count = [], [], [], 0
@@ -111,7 +117,7 @@ def _ours(
         said.append(said_by_network(scored, kept, kept.rows("test")))
         trained = read_trained(context.seed(seed))
         cpu_s.append(trained.cpu_s if trained else 0.0)
-    return _Model(
+    return Model(
         name=_NAMES[options.network], kind="ours", said=tuple(said),
         thresholds=tuple(thresholds), seeds=tuple(seeds), parameters=count,
         cpu_s=float(np.mean(cpu_s)),
@@ -123,13 +129,14 @@ def _threshold(chosen: Said, kept: Kept, options: Options) -> float:
     return choose(chosen.scores, defects, options.recall).score
 
 
-def _baselines(kept: Kept, options: Options) -> list[_Model]:
-    found = [_Model(name=baselines.MAJORITY, kind="baseline", said=(baselines.majority(kept),))]
+def baselines_of(kept: Kept, options: Options) -> list[Model]:
+    """The models to stand beside, in the order of what they know."""
+    found = [Model(name=baselines.MAJORITY, kind="baseline", said=(baselines.majority(kept),))]
     made = {baselines.LINEAR: baselines.linear, baselines.GAUSSIAN: baselines.gaussian}
     for name, make in made.items():
         chosen, judged, count = make(kept)
         found.append(
-            _Model(
+            Model(
                 name=name, kind="baseline", said=(judged,), parameters=count,
                 thresholds=(_threshold(chosen, kept, options),),
             )
@@ -137,7 +144,7 @@ def _baselines(kept: Kept, options: Options) -> list[_Model]:
     return found
 
 
-def _figures(model: _Model, truth: _Truth) -> Mapping[applications.Measure, Figure]:
+def _figures(model: Model, truth: Truth) -> Mapping[applications.Measure, Figure]:
     """What can be said of a model: a figure of some of the rows, by its measure."""
     count = len(truth.names)
     found: dict[applications.Measure, Figure] = {
@@ -156,17 +163,17 @@ def _figures(model: _Model, truth: _Truth) -> Mapping[applications.Measure, Figu
     return found
 
 
-def _of(values: Array | None, rows: Array) -> Array:
+def _of(values: Array | None, rows: Any) -> Array:
     return np.asarray(values)[rows]
 
 
-def _pixel_auroc(said: Said, rows: Array, truth: _Truth) -> float:
+def _pixel_auroc(said: Said, rows: Array, truth: Truth) -> float:
     known = rows[truth.masked[rows]]
     maps = pixels_of(_of(said.maps, known), truth.masks[known].shape)
     return measures.pixel_auroc(maps, truth.masks[known])
 
 
-def _scores(model: _Model, truth: _Truth) -> list[applications.Score]:
+def _scores(model: Model, truth: Truth) -> list[applications.Score]:
     rows = []
     for measure, figure in _figures(model, truth).items():
         rounds = 100 if measure is PIXELS else 1000  # each sees millions of pixels
@@ -185,7 +192,7 @@ def _bound(figure: Figure, said: Said) -> Callable[[Array], float]:
 
 
 def _over(
-    figures: Sequence[Callable[[Array], float]], truth: _Truth, rounds: int = 1000
+    figures: Sequence[Callable[[Array], float]], truth: Truth, rounds: int = 1000
 ) -> tuple[compression.Interval, str]:
     """A figure with its interval, over seeds where there are several, and what that rests on."""
     every = np.arange(len(truth.classes))
@@ -196,7 +203,7 @@ def _over(
 
 
 def _score(
-    model: _Model, measure: applications.Measure, interval: compression.Interval, basis: str
+    model: Model, measure: applications.Measure, interval: compression.Interval, basis: str
 ) -> applications.Score:
     return applications.Score(
         model=model.name, kind=model.kind, measure=measure, interval=interval, basis=basis,
@@ -204,13 +211,12 @@ def _score(
     )  # fmt: skip
 
 
-def _at_threshold(model: _Model, truth: _Truth) -> list[applications.Score]:
+def _at_threshold(model: Model, truth: Truth) -> list[applications.Score]:
     """Recall and false alarms at the threshold that validation chose."""
     caught, alarms = [], []
     for said, at in zip(model.said, model.thresholds, strict=True):
-        stopped = said.scores >= at
-        caught.append(lambda rows, s=stopped: _share(s[rows], truth.defects[rows]))
-        alarms.append(lambda rows, s=stopped: 1000 * _share(s[rows], ~truth.defects[rows]))
+        caught.append(_named_by(said.scores >= at, truth.defects))
+        alarms.append(_named_by((said.scores >= at) * 1000.0, ~truth.defects))
     rows = [_score(model, RECALL, *_over(caught, truth))]
     if len(model.said) == 1:
         found = alarms_per_1000(model.said[0].scores, truth.defects, model.thresholds[0])
@@ -222,21 +228,22 @@ def _share(stopped: Array, of: Array) -> float:
     return float(stopped[of].mean()) if of.any() else float("nan")
 
 
-def _by_class(model: _Model, truth: _Truth) -> list[applications.Score]:
+def _by_class(model: Model, truth: Truth) -> list[applications.Score]:
     """The share of each class that is named by it."""
     rows = []
     for number, name in enumerate(truth.names):
         of = truth.classes == number
-        named = [
-            (lambda rows, s=said: _share(_of(s.classes, rows) == number, of[rows]))
-            for said in model.said
-        ]
+        named = [_named_by(_of(said.classes, ...) == number, of) for said in model.said]
         measure = applications.Measure(name=f"recall of {name}")
         rows.append(_score(model, measure, *_over(named, truth)))
     return rows
 
 
-def _difference(one: _Model, other: _Model, truth: _Truth) -> applications.Difference:
+def _named_by(named: Array, of: Array) -> Callable[[Array], float]:
+    return lambda rows: _share(named[rows], of[rows])
+
+
+def _difference(one: Model, other: Model, truth: Truth) -> applications.Difference:
     """AUROC of ours, mean over its seeds, less that of another on the same parts."""
 
     def ahead(rows: Array) -> float:
@@ -251,7 +258,7 @@ def _difference(one: _Model, other: _Model, truth: _Truth) -> applications.Diffe
     )  # fmt: skip
 
 
-def _roc(model: _Model, truth: _Truth) -> applications.Curve:
+def _roc(model: Model, truth: Truth) -> applications.Curve:
     """How many defects are caught for how many false alarms, of the first seed."""
     scores = model.said[0].scores
     levels = np.unique(scores)[::-1]
@@ -265,12 +272,12 @@ def _roc(model: _Model, truth: _Truth) -> applications.Curve:
     )  # fmt: skip
 
 
-def _notes(ours: _Model, truth: _Truth, kept: Kept, options: Options) -> list[str]:
-    def score(labels: Array) -> float:
+def _notes(ours: Model, truth: Truth, kept: Kept, options: Options) -> list[str]:
+    def score(labels: Any) -> float:
         _, judged, _ = baselines.linear(kept, labels)
         return measures.auroc(judged.scores, truth.defects)
 
-    labels = kept.classes_of[kept.rows("train")]
+    labels = kept.classes_of[kept.rows("train")].tolist()
     chance = shuffled_labels(score, labels, measure="AUROC", expected=_CHANCE)
     at = ", ".join(f"{each:.3f}" for each in ours.thresholds)
     return [

@@ -1,13 +1,14 @@
 """What an export says beside its graph: `inspection.json`, read and checked.
 
-    model.onnx        uint8 [H, W, C] -> map [h / 4, w / 4], score [1], classes [K]
-    inspection.json   classes, threshold, deadline; which precision ships and why
+model.onnx        uint8 [H, W, C] -> map [h / 4, w / 4], score [1], classes [K]
+inspection.json   classes, threshold, deadline; which precision ships and why
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,15 +21,19 @@ INSPECTION: Final = "inspection.json"
 _SCHEMA: Final = 1
 
 
+def _tuple(values: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(values)
+
+
 @attrs.frozen(kw_only=True)
 class Inspection:
     """How answers of the graph are read: a score of `threshold` and above stops a part."""
 
-    classes: tuple[str, ...] = attrs.field(converter=tuple)
+    classes: tuple[str, ...] = attrs.field(converter=_tuple)
     threshold: float
     recall: float
     colors: int
-    crop: tuple[float, ...] = attrs.field(converter=tuple)
+    crop: tuple[float, ...] = attrs.field(converter=_tuple)
     deadline_ms: float
     decode_s: float
     split_hash: str

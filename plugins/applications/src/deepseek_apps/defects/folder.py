@@ -1,8 +1,8 @@
 """The user's folder: `good/`, a folder for each class of defect, and what may lie beside them.
 
-    good/a1.png  scratch/b7.png  dent/c2.png      pictures by class
-    masks/scratch/b7.png                          where the defect is (optional)
-    groups.csv                                    `picture,group`: which part each shows (optional)
+good/a1.png  scratch/b7.png  dent/c2.png      pictures by class
+masks/scratch/b7.png                          where the defect is (optional)
+groups.csv                                    `picture,group`: which part each shows (optional)
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def read_folder(path: Path, group_by: str = "") -> Folder:
     names = [f"{name}/{file.name}" for name in classes for file in found[name]]
     groups = _groups(path, names, group_by)
     items = [
-        Item(name=name, label=classes.index(name.split("/")[0]), mask=_mask(path, name), group=group)
+        Item(
+            name=name, label=classes.index(name.split("/")[0]), mask=_mask(path, name), group=group
+        )
         for name, group in zip(names, groups, strict=True)
     ]
     return Folder(

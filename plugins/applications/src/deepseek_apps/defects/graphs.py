@@ -63,7 +63,9 @@ def _write(module: nn.Module, example: tuple[Tensor, ...], names: Names, path: P
             input_names=list(names.inputs), output_names=list(names.outputs),
         )  # fmt: skip
     if program is None:
-        raise errors.GraphError(f"torch exported nothing to {path.name}", remedy="pip install -U torch")
+        raise errors.GraphError(
+            f"torch exported nothing to {path.name}", remedy="pip install -U torch"
+        )
     program.save(str(path))
 
 

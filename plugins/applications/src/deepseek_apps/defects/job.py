@@ -19,7 +19,9 @@ class Defects(applications.Application):
     def __init__(self, **options: Any) -> None:
         self._options = Options(**options)
 
-    def prepare(self, source: Path, context: applications.ApplicationContext) -> applications.DataCard:
+    def prepare(
+        self, source: Path, context: applications.ApplicationContext
+    ) -> applications.DataCard:
         """Read a folder `good/`, `CLASS/`, `masks/CLASS/`; see `folder`.
 
         Raises:
@@ -40,7 +42,9 @@ class Defects(applications.Application):
 
         train(seed, self._options, context)
 
-    def evaluate(self, seeds: Sequence[int], context: applications.ApplicationContext) -> applications.Evaluation:
+    def evaluate(
+        self, seeds: Sequence[int], context: applications.ApplicationContext
+    ) -> applications.Evaluation:
         """Judge the trained networks on the test part, thresholds chosen on validation.
 
         Raises:
@@ -50,7 +54,9 @@ class Defects(applications.Application):
 
         return evaluate(seeds, self._options, context)
 
-    def export(self, seed: int, target: Path, context: applications.ApplicationContext) -> Sequence[Artifact]:
+    def export(
+        self, seed: int, target: Path, context: applications.ApplicationContext
+    ) -> Sequence[Artifact]:
         """Write `model.onnx` and `inspection.json`.
 
         Raises:
@@ -71,4 +77,4 @@ class Defects(applications.Application):
         from deepseek_apps.defects.answering import answer
 
         maps = Path(self._options.maps) if self._options.maps else None
-        return answer(target, inputs, session, maps)
+        return answer(target, inputs, session, maps=maps, timed=self._options.timed)

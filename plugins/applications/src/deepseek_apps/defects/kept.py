@@ -1,9 +1,9 @@
 """What `prepare` leaves: all pictures at the network's size, their masks, classes and parts.
 
-    pictures.npy   uint8 [N, h, w, C]
-    channels.npy   float16 [N, h, w, C + 1], what the network takes of each
-    masks.npy      bool  [N, h, w]
-    items.json     names, classes, groups, parts; how pictures were cut
+pictures.npy   uint8 [N, h, w, C]
+channels.npy   float16 [N, h, w, C + 1], what the network takes of each
+masks.npy      bool  [N, h, w]
+items.json     names, classes, groups, parts; how pictures were cut
 """
 
 from __future__ import annotations
@@ -27,18 +27,22 @@ _SCHEMA: Final = 1
 Array = np.ndarray[Any, Any]
 
 
+def _tuple(values: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(values)
+
+
 @attrs.frozen(kw_only=True)
 class Items:
     """All but the pixels: columns with an entry for each picture, and what holds for all."""
 
-    classes: tuple[str, ...] = attrs.field(converter=tuple)
-    crop: tuple[float, ...] = attrs.field(converter=tuple)
+    classes: tuple[str, ...] = attrs.field(converter=_tuple)
+    crop: tuple[float, ...] = attrs.field(converter=_tuple)
     split_hash: str
-    names: tuple[str, ...] = attrs.field(converter=tuple)
-    labels: tuple[int, ...] = attrs.field(converter=tuple)
-    groups: tuple[str, ...] = attrs.field(converter=tuple)
-    parts: tuple[str, ...] = attrs.field(converter=tuple)
-    has_mask: tuple[bool, ...] = attrs.field(converter=tuple)
+    names: tuple[str, ...] = attrs.field(converter=_tuple)
+    labels: tuple[int, ...] = attrs.field(converter=_tuple)
+    groups: tuple[str, ...] = attrs.field(converter=_tuple)
+    parts: tuple[str, ...] = attrs.field(converter=_tuple)
+    has_mask: tuple[bool, ...] = attrs.field(converter=_tuple)
 
 
 class Kept:

@@ -15,9 +15,11 @@ from torch.utils.data import DataLoader
 
 from deepseek_apps.defects.drawing import Draws, Variation
 from deepseek_apps.defects.kept import Kept
-from deepseek_apps.defects.losses import loss_of as loss_of  # the recipe names it here
+from deepseek_apps.defects.losses import loss_of as _loss_of
 from deepseek_apps.defects.network import make
 
+loss_of: Final = _loss_of
+"""Draws to train with, as one number; the recipe names it here."""
 _WARM: Final = 0.1  # of the steps until the rate is at its highest
 FLIPS: Final = {
     "both": (True, True), "horizontal": (False, True),
@@ -36,7 +38,7 @@ def draws(data: str, length: int, batch: int, seed: int, flips: str) -> DataLoad
     kept = Kept(Path(data))
     variation = Variation(flips=FLIPS[flips])
     made = Draws(kept, kept.rows("train"), length, seed, variation)
-    return DataLoader(made, batch_size=batch, shuffle=False)  # type: ignore[arg-type]
+    return DataLoader(made, batch_size=batch, shuffle=False)
 
 
 def rate(optimizer: Optimizer, steps: int) -> LambdaLR:

@@ -35,7 +35,7 @@ def box_of(suspicious: Array, shape: tuple[int, ...], crop: tuple[float, ...]) -
 
 
 def _place(suspicious: Array) -> Array:
-    """Cells that hang together with the worst one, bool (h, w); neighbors touch by side or corner."""
+    """Cells that hang together with the worst one, by sides or corners, bool (h, w)."""
     belongs = suspicious >= _OF_WORST * suspicious.max()
     place = np.zeros_like(belongs)
     place[np.unravel_index(int(suspicious.argmax()), suspicious.shape)] = True
@@ -48,7 +48,7 @@ def _place(suspicious: Array) -> Array:
         grown[:, :-1] |= tall[:, 1:]
         grown &= belongs
         if (grown == place).all():
-            return place
+            return np.asarray(place)
         place = grown
 
 

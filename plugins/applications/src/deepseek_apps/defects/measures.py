@@ -77,7 +77,7 @@ def bootstrapped(
 ) -> compression.Interval:
     """A figure over pictures with its 95 % interval, by drawing whole groups again.
 
-    `measure(rows)` is the figure of some rows, `groups` (N,) which part each picture shows: pictures
+    `measure(rows)` is the figure of some rows, `groups` (N,) which part each picture shows: those
     of one part are no independent witnesses (cluster bootstrap, Davison and Hinkley 1997, 3.8).
     Draws of which the figure is undefined are left out.
     """

@@ -48,7 +48,9 @@ class Inspector(nn.Module):
         self.stem = nn.Sequential(_conv(channels, width, 5, 2), nn.ReLU())
         self.at_half = Block(width, width, 1)
         self.at_quarter = nn.Sequential(Block(width, 2 * width, 2), Block(2 * width, 2 * width, 1))
-        self.at_eighth = nn.Sequential(Block(2 * width, 4 * width, 2), Block(4 * width, 4 * width, 1))
+        self.at_eighth = nn.Sequential(
+            Block(2 * width, 4 * width, 2), Block(4 * width, 4 * width, 1)
+        )
         self.back = nn.Conv2d(4 * width, 2 * width, 1)
         self.joined = nn.Sequential(_conv(2 * width, 2 * width), nn.ReLU())
         self.cells = nn.Conv2d(2 * width, classes, 1)
@@ -76,7 +78,7 @@ class _Thin(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.body(x)  # type: ignore[no-any-return]
+        return self.body(x)
 
 
 class ThinInspector(nn.Module):

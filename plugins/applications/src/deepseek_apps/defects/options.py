@@ -57,7 +57,8 @@ class Options:
         default="both", metadata={"help": "mirrored parts that are as likely as the part itself"}
     )
     views: Literal[1, 4] = attrs.field(
-        default=1, metadata={"help": "4: the file looks at each part mirrored, too; 4 times as long"}
+        default=1,
+        metadata={"help": "4: the file looks at each part mirrored, too; 4 times as long"},
     )
     recall: float = attrs.field(
         default=0.95, metadata={"help": "share of defects to catch; sets the threshold"}
@@ -70,6 +71,9 @@ class Options:
     )
     maps: str = attrs.field(
         default="", metadata={"help": "in run: folder that a map of each picture is written to"}
+    )
+    timed: bool = attrs.field(
+        default=True, metadata={"help": "in run: each row has its seconds, and whether it was late"}
     )
     int8: Literal["auto", "never"] = attrs.field(
         default="auto", metadata={"help": "auto: int8 ships where it was measured faster"}
@@ -91,9 +95,7 @@ class Options:
 
     def _check_crop(self) -> None:
         ends = self.crop
-        if len(ends) != 4 or not (
-            0 <= ends[0] < ends[2] <= 1 and 0 <= ends[1] < ends[3] <= 1
-        ):
+        if len(ends) != 4 or not (0 <= ends[0] < ends[2] <= 1 and 0 <= ends[1] < ends[3] <= 1):
             raise errors.ConfigError(
                 f"crop is {list(ends)}",
                 remedy="give top, left, bottom and right as shares, such as 0.1,0,0.9,1",

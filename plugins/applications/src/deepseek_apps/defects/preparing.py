@@ -47,7 +47,9 @@ class _Read:
     empty_masks: tuple[str, ...]
 
 
-def prepare(source: Path, options: Options, context: applications.ApplicationContext) -> applications.DataCard:
+def prepare(
+    source: Path, options: Options, context: applications.ApplicationContext
+) -> applications.DataCard:
     """Leave `context.data`, whole or not at all, and tell what it holds.
 
     Raises:
@@ -73,7 +75,8 @@ def prepare(source: Path, options: Options, context: applications.ApplicationCon
 
 def _not_written(folder: Path, error: OSError) -> errors.WriteError:
     return errors.WriteError(
-        f"{folder} can't be written: {error.strerror or error}", remedy="free space, or choose another"
+        f"{folder} can't be written: {error.strerror or error}",
+        remedy="free space, or choose another",
     )
 
 
@@ -89,7 +92,9 @@ def _in_place(made: Path, data: Path) -> None:
         made.rename(data)
 
 
-def _prepared(folder: Folder, options: Options, place: Path, progress: Progress) -> applications.DataCard:
+def _prepared(
+    folder: Folder, options: Options, place: Path, progress: Progress
+) -> applications.DataCard:
     found = _read_all(folder, options, progress)
     names, labels = [i.name for i in found.items], [i.label for i in found.items]
     groups = [str(g) for g in connected([i.group for i in found.items], found.contents)]
@@ -189,12 +194,12 @@ def _channels(pictures: Array) -> Array:
 
 
 def _least_share(most: float) -> float:
-    """How much of a small pixel is marked where it counts: half, or less if no pixel has as much."""
+    """How much of a pixel must be marked: half, or less where no pixel has as much."""
     return min(0.5, most * 0.5) - 1e-6 if most > 0 else 0.5
 
 
 def network_size(folder: Folder, size_of_file: Callable[[Path], Any], options: Options) -> Any:
-    """Height and width of the network's picture: those of most files in proportion, whole strides."""
+    """Height and width of the network's picture: the median proportion, in whole strides."""
     ratios = []
     for item in folder.items:
         try:
@@ -225,7 +230,9 @@ def _stacked(rows: Sequence[Any], lost: Sequence[str]) -> _Read:
 def _warnings(found: _Read, split: Split, items: Items) -> list[str]:
     told = []
     if found.lost:
-        told.append(f"{len(found.lost)} pictures can't be read and are left out: {_few(found.lost)}")
+        told.append(
+            f"{len(found.lost)} pictures can't be read and are left out: {_few(found.lost)}"
+        )
     if found.empty_masks:
         told.append(
             f"{len(found.empty_masks)} masks mark nothing; these pictures count as such without "
@@ -236,7 +243,9 @@ def _warnings(found: _Read, split: Split, items: Items) -> list[str]:
     if torn:
         told.append(f"equal pictures lie in several classes: {_pairs(torn, items)}")
     if equal:
-        told.append(f"{len(equal)} pictures are there twice, and kept together: {_pairs(equal, items)}")
+        told.append(
+            f"{len(equal)} pictures are there twice, and kept together: {_pairs(equal, items)}"
+        )
     others = np.asarray([*split.parts["validation"], *split.parts["test"]])
     close = alike.alike_pairs(found.textures, others, np.asarray(split.parts["train"]))
     if close:

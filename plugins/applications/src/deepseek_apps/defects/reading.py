@@ -116,9 +116,7 @@ def _upper_byte(file: Path, image: Any) -> Any:
         image.mode == "I" and image.format in ("PNG", "PPM") and levels.min(initial=0) >= 0
     )
     if not deep or levels.max(initial=0) >= 1 << 16:
-        raise _refused(
-            file, f"holds levels of type {levels.dtype}, of which nobody says the range"
-        )
+        raise _refused(file, f"holds levels of type {levels.dtype}, of which nobody says the range")
     return Image.fromarray((levels.astype(np.uint32) >> 8).astype(np.uint8))
 
 

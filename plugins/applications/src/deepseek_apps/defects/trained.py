@@ -1,16 +1,17 @@
 """What a training leaves, and what it belongs to: no weights are used with other data.
 
-    seed-N/recipe.toml           what `ds-sdk train run` was given
-    seed-N/checkpoints/          what it goes on from, beside its log/
-    seed-N/weights.safetensors   the trained numbers
-    seed-N/trained.json          classes, split and options; written last
+seed-N/recipe.toml           what `ds-sdk train run` was given
+seed-N/checkpoints/          what it goes on from, beside its log/
+seed-N/weights.safetensors   the trained numbers
+seed-N/trained.json          classes, split and options; written last
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -28,13 +29,17 @@ TRAINED: Final = "trained.json"
 _BINDING: Final = ("network", "width", "steps", "batch", "learning_rate", "flips")
 
 
+def _tuple(values: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(values)
+
+
 @attrs.frozen(kw_only=True)
 class Trained:
     """What a training was made of, and the CPU seconds that it took."""
 
-    classes: tuple[str, ...] = attrs.field(converter=tuple)
+    classes: tuple[str, ...] = attrs.field(converter=_tuple)
     split_hash: str
-    size: tuple[int, ...] = attrs.field(converter=tuple)
+    size: tuple[int, ...] = attrs.field(converter=_tuple)
     options: dict[str, str | int | float]
     cpu_s: float = 0.0
 

@@ -3,6 +3,7 @@
 Legend: B batch, Q queries, K keys, H heads, W width of a head, D = H * W.
 Source: Vaswani et al., "Attention Is All You Need", 2017.
 """
+# ruff: noqa: N803 - shapes by the legend
 
 from __future__ import annotations
 

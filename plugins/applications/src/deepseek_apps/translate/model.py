@@ -6,6 +6,7 @@ sinusoids; source, target and the projection to the vocabulary share one embeddi
 Legend: B batch, S tokens of the source, T tokens of the target, D width, V vocabulary.
 Sources: Vaswani et al. 2017; Press and Wolf 2017 (tied embeddings); Xiong et al. 2020 (pre-norm).
 """
+# ruff: noqa: N803, N806 - shapes by the legend
 
 from __future__ import annotations
 
@@ -66,7 +67,11 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, shape: Shape, dropout: float) -> None:
         super().__init__()
-        self.attend, self.cross, self.feed = SelfAttention(shape), CrossAttention(shape), Feed(shape)
+        self.attend, self.cross, self.feed = (
+            SelfAttention(shape),
+            CrossAttention(shape),
+            Feed(shape),
+        )
         self.norms = nn.ModuleList(nn.LayerNorm(shape.width) for _ in range(3))
         self.drop = nn.Dropout(dropout)
 
@@ -102,9 +107,7 @@ class Translator(nn.Module):
         )
         self.encoded, self.decoded = nn.LayerNorm(shape.width), nn.LayerNorm(shape.width)
         self.drop = nn.Dropout(dropout)
-        self.register_buffer(
-            "positions", sinusoids(shape.positions, shape.width), persistent=False
-        )
+        self.register_buffer("positions", sinusoids(shape.positions, shape.width), persistent=False)
         self._initialize()
 
     def _initialize(self) -> None:

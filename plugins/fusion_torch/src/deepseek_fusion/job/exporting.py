@@ -84,7 +84,8 @@ def model_bytes(trained: Trained, form: Form, arrays: Arrays) -> bytes:
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
             graph, example, input_names=names, output_names=outputs, dynamo=True,
-            dynamic_shapes={"values": tuple({0: batch} for _ in names)}, opset_version=OPSET, verbose=False,
+            dynamic_shapes={"values": tuple({0: batch} for _ in names)}, opset_version=OPSET,
+            verbose=False,
         )  # fmt: skip
     assert program is not None
     content: bytes = program.model_proto.SerializeToString()

@@ -120,7 +120,7 @@ def export_stack(stack: Stack, path: Path, sample: Inputs) -> Path:
     if not apart <= _TOLERANCE:
         raise errors.InputError(
             f"the exported model differs from the trained one by {apart:.2g}",
-            remedy="train again with smaller l2 or rate: log odds this large lose digits in float32",
+            remedy="train again with another rate: log odds this large lose digits in float32",
         )
     with console.whole_file(path) as partial:
         partial.write_bytes(content)
