@@ -33,7 +33,7 @@ def drawn(kind: str, number: int, side: int = 48) -> tuple[np.ndarray, np.ndarra
     return np.clip(picture, 0, 255).astype(np.uint8), mask
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def parts() -> Callable[..., Path]:
     """Write a folder of drawn parts: `parts(folder, good=9, spot=6, line=6)`; with their masks."""
 
