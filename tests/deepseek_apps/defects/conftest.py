@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="the network is one of torch")
-Image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow")
+pytest.importorskip("PIL", reason="pictures are read by Pillow")
+
+from PIL import Image
 
 BOARDS = Path(__file__).parents[3] / "examples" / "visual_search" / "data" / "deeppcb_crops64.npz"
 

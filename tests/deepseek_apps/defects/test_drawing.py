@@ -80,7 +80,8 @@ def test_fewer_pictures_than_a_batch_are_drawn_again(
     "wrong",
     [
         {"size": 8}, {"fold": 5}, {"folds": 2}, {"recall": 0.0}, {"crop": "0.5,0,0.5,1"},
-        {"crop": "0,0,1"}, {"crop": "a,b,c,d"}, {"crop": "nan,0,1,1"}, {"group_by": "("}, {"group_by": "part"}, {"batch": 1},
+        {"crop": "0,0,1"}, {"crop": "a,b,c,d"}, {"crop": "nan,0,1,1"},
+        {"group_by": "("}, {"group_by": "part"}, {"batch": 1},
         {"learning_rate": 0.0},
     ],
 )  # fmt: skip

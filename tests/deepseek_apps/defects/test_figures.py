@@ -71,7 +71,7 @@ def test_a_threshold_is_the_highest_that_catches_enough(
 ) -> None:
     scores, defects = columns(scored)
     if not defects.any() or defects.all():
-        with pytest.raises(errors.InputError, match="the validation part has"):
+        with pytest.raises(errors.InputError, match=r"the validation part has"):
             thresholds.choose(scores, defects, target)
         return
     found = thresholds.choose(scores, defects, target)
@@ -84,7 +84,7 @@ def test_a_threshold_is_the_highest_that_catches_enough(
 
 
 def test_a_score_that_is_no_number_chooses_no_threshold() -> None:
-    with pytest.raises(errors.InputError, match="not a finite number"):
+    with pytest.raises(errors.InputError, match=r"not a finite number"):
         thresholds.choose(np.array([0.1, np.nan]), np.array([True, False]), 0.9)
 
 
@@ -92,7 +92,7 @@ def test_a_share_has_wilsons_interval() -> None:
     found = thresholds.share(8, 10)  # Wilson 1927: 0.490 to 0.943
     assert (found.low, found.high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
     assert thresholds.share(0, 10).low == 0.0
-    with pytest.raises(errors.InputError, match="no share"):
+    with pytest.raises(errors.InputError, match=r"no share"):
         thresholds.share(0, 0)
 
 

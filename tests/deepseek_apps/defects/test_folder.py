@@ -48,7 +48,7 @@ def test_one_class_is_not_enough(
 def test_a_rule_names_the_part_of_each_picture(parts: Parts, tmp_path: Path) -> None:
     parts(tmp_path, good=3, spot=2)
     with pytest.raises(
-        errors.InputError, match="names no part in 1 pictures, such as good/002.png"
+        errors.InputError, match=r"names no part in 1 pictures, such as good/002.png"
     ):
         read_folder(tmp_path, r"/(00[01])")
     found = read_folder(tmp_path, r"/0(0)").items
@@ -59,7 +59,7 @@ def test_groups_of_a_file_must_name_every_picture_once(parts: Parts, tmp_path: P
     parts(tmp_path, good=2, spot=1)
     file = tmp_path / "groups.csv"
     file.write_text("picture,group\ngood/000.png,a\ngood/001.png,a\n", encoding="utf-8")
-    with pytest.raises(errors.InputError, match="does not name 1 pictures, such as spot/000.png"):
+    with pytest.raises(errors.InputError, match=r"does not name 1 pictures, such as spot/000.png"):
         read_folder(tmp_path)
     file.write_text(file.read_text(encoding="utf-8") + "spot/000.png,b\n", encoding="utf-8")
     assert [item.group for item in read_folder(tmp_path).items] == ["csv:a", "csv:a", "csv:b"]
@@ -71,5 +71,5 @@ def test_groups_of_a_file_must_name_every_picture_once(parts: Parts, tmp_path: P
 def test_a_second_mask_is_refused(parts: Parts, tmp_path: Path) -> None:
     parts(tmp_path, good=1, spot=1)
     (tmp_path / "masks" / "spot" / "000.bmp").write_bytes(b"x")
-    with pytest.raises(errors.InputError, match="spot/000.png has 2 masks"):
+    with pytest.raises(errors.InputError, match=r"spot/000.png has 2 masks"):
         read_folder(tmp_path)

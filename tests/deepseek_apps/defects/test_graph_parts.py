@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the network is one of torch")
-Image = pytest.importorskip("PIL.Image", reason="Pillow is what resampling is compared with")
+pytest.importorskip("torch", reason="the network is one of torch")
+pytest.importorskip("PIL", reason="Pillow is what resampling is compared with")
 
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from deepseek_apps.defects.deployed import After, Before, Scored
 from deepseek_apps.defects.losses import inspection_loss
@@ -123,5 +125,5 @@ def test_a_map_is_a_picture_and_a_folder_that_is_a_file_is_told(tmp_path: object
     made = write_map(np.array([[0.0, 1.0]]), folder / "maps" / "a.png")
     with Image.open(made) as picture:
         assert np.asarray(picture).tolist() == [[0, 255]]
-    with pytest.raises(errors.WriteError, match="can't be made"):
+    with pytest.raises(errors.WriteError, match=r"can't be made"):
         write_map(np.zeros((2, 2)), made / "b.png")

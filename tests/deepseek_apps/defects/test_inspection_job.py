@@ -13,7 +13,9 @@ import pytest
 
 pytest.importorskip("torch", reason="the network is one of torch")
 pytest.importorskip("onnxscript", reason="torch exports by it")
-Image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow")
+pytest.importorskip("PIL", reason="pictures are read by Pillow")
+
+from PIL import Image
 
 from deepseek_apps.defects.job import Defects
 from deepseek_core import Session, applications, errors
@@ -123,7 +125,7 @@ def test_a_part_that_cannot_be_looked_at_is_no_good_one(done: Done, tmp_path: Pa
     assert [row["defect"] is None for row in rows] == [True, False]
     assert "damaged.png" in rows[0]["error"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(errors.InputError, match="no pictures in"):
+    with pytest.raises(errors.InputError, match=r"no pictures in"):
         answers(done, [tmp_path / "empty"])
 
 
@@ -144,9 +146,9 @@ def test_formats_and_sizes_that_differ_are_answered(done: Done, tmp_path: Path) 
 def test_a_training_that_ended_is_done_at_once_and_is_bound_to_its_options(done: Done) -> None:
     Defects(**OPTIONS).train(0, done.context)
     other = Defects(**{**OPTIONS, "width": 12})
-    with pytest.raises(errors.InputError, match="was trained with other options"):
+    with pytest.raises(errors.InputError, match=r"was trained with other options"):
         other.train(0, done.context)
-    with pytest.raises(errors.InputError, match="was trained with other options"):
+    with pytest.raises(errors.InputError, match=r"was trained with other options"):
         other.evaluate([0], done.context)
 
 
@@ -171,12 +173,12 @@ def test_damaged_weights_are_told(done: Done, tmp_path: Path, damage: str) -> No
     file.unlink()
     if damage != "missing":
         file.write_bytes(content[: len(content) // 2] if damage == "cut" else b"\x00" * 64)
-    with pytest.raises(errors.InputError, match="weights.safetensors holds no weights"):
+    with pytest.raises(errors.InputError, match=r"weights.safetensors holds no weights"):
         Defects(**OPTIONS).evaluate([0], context)
 
 
 def test_a_damaged_export_is_told(done: Done, tmp_path: Path) -> None:
     shutil.copytree(done.target, tmp_path / "export")
     (tmp_path / "export" / "inspection.json").write_text('{"schema": 1}', encoding="utf-8")
-    with Session(threads=1) as session, pytest.raises(errors.InputError, match="can't be read"):
+    with Session(threads=1) as session, pytest.raises(errors.InputError, match=r"can't be read"):
         list(Defects(**OPTIONS).run(tmp_path / "export", [done.source / "good"], session))

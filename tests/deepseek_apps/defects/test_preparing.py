@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="pictures are resampled by it")
-Image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow")
+pytest.importorskip("PIL", reason="pictures are read by Pillow")
+
+from PIL import Image
 
 from deepseek_apps.defects import alike
 from deepseek_apps.defects.kept import Kept
@@ -100,7 +102,7 @@ def test_few_damaged_pictures_are_left_out_by_name_and_many_refused(
     assert sum(card.parts.values()) == 29
     assert any("1 pictures can't be read" in w and "003.png" in w for w in card.warnings)
     (folder / "good" / "004.png").write_bytes(b"damaged")
-    with pytest.raises(errors.InputError, match="2 of 30 pictures can't be read"):
+    with pytest.raises(errors.InputError, match=r"2 of 30 pictures can't be read"):
         prepare(folder, SMALL, context_in(tmp_path))
     assert sum(card.parts.values()) == len(Kept(context_in(tmp_path).data).items.names)
 
@@ -134,7 +136,7 @@ def test_an_empty_mask_counts_as_none_and_is_told(parts: Parts, tmp_path: Path) 
 
 def test_a_class_that_some_part_would_lack_is_told(parts: Parts, tmp_path: Path) -> None:
     with pytest.raises(
-        errors.InputError, match="none of the 2 pictures of class 'spot' falls into"
+        errors.InputError, match=r"none of the 2 pictures of class 'spot' falls into"
     ):
         prepare(parts(tmp_path / "a", good=9, spot=2), SMALL, context_in(tmp_path))
 
@@ -166,8 +168,8 @@ def test_data_of_several_runs_mixed_are_refused(parts: Parts, tmp_path: Path) ->
     prepare(parts(tmp_path / "a", good=6, spot=6), SMALL, context_in(tmp_path))
     data = context_in(tmp_path).data
     np.save(data / "masks.npy", np.zeros((3, 48, 48), bool))
-    with pytest.raises(errors.InputError, match="do not fit"):
+    with pytest.raises(errors.InputError, match=r"do not fit"):
         Kept(data)
     (data / "items.json").write_text("{", encoding="utf-8")
-    with pytest.raises(errors.InputError, match="can't be read"):
+    with pytest.raises(errors.InputError, match=r"can't be read"):
         Kept(data)

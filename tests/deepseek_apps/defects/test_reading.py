@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-Image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow")
+pytest.importorskip("PIL", reason="pictures are read by Pillow")
+
+from PIL import Image
 
 from deepseek_apps.defects.decoder import Decoder
 from deepseek_apps.defects.reading import read_mask, read_picture, size_of
@@ -55,7 +57,7 @@ def test_a_picture_on_its_side_stands_upright(tmp_path: Path) -> None:
 
 def test_floats_are_refused_as_nobody_knows_their_range(tmp_path: Path) -> None:
     Image.fromarray(LEVELS.astype(np.float32)).save(tmp_path / "a.tiff")
-    with pytest.raises(errors.InputError, match="nobody says the range"):
+    with pytest.raises(errors.InputError, match=r"nobody says the range"):
         read_picture(tmp_path / "a.tiff", 1)
 
 
@@ -65,7 +67,7 @@ def test_a_truncated_file_is_told_by_its_name(tmp_path: Path, kept: int) -> None
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 60), np.uint8)).save(whole)
     cut = tmp_path / "cut.png"
     cut.write_bytes(whole.read_bytes()[:kept])
-    with pytest.raises(errors.InputError, match="cut.png: "):
+    with pytest.raises(errors.InputError, match=r"cut.png: "):
         read_picture(cut, 1)
 
 
@@ -73,14 +75,14 @@ def test_a_truncated_file_is_told_by_its_name(tmp_path: Path, kept: int) -> None
 def test_what_is_no_picture_is_told_by_its_name(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(
-        errors.InputError, match="a.png: is damaged, or not in a format that is read"
+        errors.InputError, match=r"a.png: is damaged, or not in a format that is read"
     ):
         read_picture(tmp_path / "a.png", 1)
 
 
 def test_a_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
-    with pytest.raises(errors.InputError, match="is not a regular file"):
+    with pytest.raises(errors.InputError, match=r"is not a regular file"):
         read_picture(tmp_path / "a.png", 1)
 
 
@@ -119,6 +121,6 @@ def test_a_decoder_that_hangs_is_left_behind_and_the_next_picture_is_read(tmp_pa
 def test_a_decoder_passes_on_what_reading_raises(tmp_path: Path) -> None:
     with (
         Decoder(lambda file: read_picture(file, 1), limit_s=5.0) as decode,
-        pytest.raises(errors.InputError, match="none.png"),
+        pytest.raises(errors.InputError, match=r"none.png"),
     ):
         decode(tmp_path / "none.png")
