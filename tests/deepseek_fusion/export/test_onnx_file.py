@@ -106,7 +106,7 @@ def test_an_encoder_that_the_file_does_not_equal_is_refused(tmp_path):
 
 @pytest.mark.parametrize("encoder", [torch.nn.Linear(2, 2), object()])
 def test_what_is_no_encoder_is_refused(tmp_path, encoder):
-    with pytest.raises(errors.InputError, match="is no encoder"):
+    with pytest.raises(errors.InputError, match="is not an encoder"):
         export_encoder(encoder, torch.zeros(2, 2), tmp_path / "x.onnx")
 
 
@@ -129,7 +129,7 @@ class TestReadLayout:
 
     def test_a_file_that_is_no_model_is_refused(self, tmp_path):
         (tmp_path / "x.onnx").write_bytes(b"\xff\xff no model")
-        with pytest.raises(errors.ArtifactError, match="is no ONNX file"):
+        with pytest.raises(errors.ArtifactError, match="is not an ONNX file"):
             read_layout(tmp_path / "x.onnx")
 
     def test_a_model_of_others_does_not_say(self, tmp_path):

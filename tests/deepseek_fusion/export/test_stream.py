@@ -1,5 +1,8 @@
 """A stream through an exported file gives what the encoder gives for the whole sequence."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -178,3 +181,11 @@ def test_two_streams_side_by_side_do_not_mix(exported):
         one = pushed(open_stream(exported("ids").path), x[row : row + 1], [3, 1])
         assert np.abs(one - both[row : row + 1]).max() < 1e-5
     assert small("ids").width == both.shape[2]
+
+
+def test_a_stream_needs_no_torch(exported):
+    code = (
+        "import sys; from deepseek_fusion.export.stream import open_stream; "
+        "open_stream(sys.argv[1]); sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, exported("ids").path], check=True, timeout=60)

@@ -79,7 +79,7 @@ def check_names(specs: Iterable[StateSpec], given: Iterable[str]) -> None:
              (("lacks", missing), ("has foreign", foreign)) if some]  # fmt: skip
     raise errors.InputError(
         f"the state is not of this encoder: it {' and '.join(parts)}",
-        remedy="give back the state that this same encoder returned, or None to begin",
+        remedy="pass the state that this same encoder returned, or None to begin",
     )
 
 
@@ -99,7 +99,7 @@ def check_shape(spec: StateSpec, shape: Iterable[int], batch: int) -> None:
         )
     raise errors.TensorMismatch(
         f"state {spec.name!r}: expected {list(want)}, given {list(have)}",
-        remedy="give back the state that this same encoder returned, or None to begin",
+        remedy="pass the state that this same encoder returned, or None to begin",
     )
 
 

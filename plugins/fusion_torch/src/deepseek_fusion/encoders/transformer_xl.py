@@ -85,7 +85,8 @@ class TransformerXL(nn.Module):
 
     The state is the last M inputs of every layer and which of them are there. Long input is
     taken in segments, so that memory grows with T and not with its square; that changes no
-    token. `rates` are the frequencies of the sinusoids of distances.
+    token. `embed`, `layers` and `dropout` are what it is made of; `rates` the frequencies of the
+    sinusoids of distances; `_memories` the names of the layers' states.
     """
 
     frame = 1

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 import attrs
 
 from deepseek_core import TensorSpec, errors
-from deepseek_fusion.states import BATCH, StateSpec, specs_by_name
+from deepseek_fusion.states import StateSpec, specs_by_name
 
 METADATA_KEY: Final = "deepseek_fusion.stream"
 BATCH_KEY: Final = "deepseek.batch_axis"
@@ -125,23 +125,11 @@ def read_layout(path: str | Path) -> StreamLayout:
     except OSError as error:
         raise errors.ArtifactError(f"{path} can't be read: {error.strerror or error}") from error
     except Exception as error:  # protobuf's own, of several classes
-        raise errors.ArtifactError(f"{path} is no ONNX file: {error}") from error
+        raise errors.ArtifactError(f"{path} is not an ONNX file: {error}") from error
     for entry in model.metadata_props:
         if entry.key == METADATA_KEY:
             return StreamLayout.parse(entry.value)
     raise errors.ArtifactError(
         f"{path} does not say how it streams: no metadata {METADATA_KEY!r}",
         remedy="write it with deepseek_fusion.export.onnx_file.export_encoder",
-    )
-
-
-def layout_of(encoder: Any, dtype: str, shape: tuple[int, ...]) -> StreamLayout:
-    """Describe an encoder for inputs like this one; pictures have no axis of steps."""
-    steps = [*shape[1:]] if not encoder.state_specs else ["steps", *shape[2:]]
-    return StreamLayout(
-        encoder=type(encoder).__name__,
-        frame=getattr(encoder, "frame", 1),
-        width=encoder.width,
-        x=TensorSpec(name=INPUT, dtype=dtype, shape=(BATCH, *steps), batch_axis=0),
-        states=encoder.state_specs,
     )

@@ -53,7 +53,7 @@ class Stream:
         self.restart()
 
     def restart(self) -> None:
-        """Begin anew, as if nothing had come."""
+        """Begin again, as if nothing had come."""
         shape = (self.rows, 0, *self.layout.x.sizes()[2:])
         self._state = {spec.name: spec.begin(self.rows) for spec in self.layout.states}
         self._rest = np.zeros(shape, dtype=self.layout.x.dtype)
@@ -75,7 +75,7 @@ class Stream:
         return frames
 
     def finish(self) -> Frames:
-        """Give the frame of the steps that wait, the rest of it masked out; then begin anew."""
+        """Give the frame of the steps that wait, the rest of it masked out; then begin again."""
         missing = -self._rest.shape[1] % self.layout.frame
         padding = np.zeros((self.rows, missing, *self._rest.shape[2:]), self._rest.dtype)
         frames = self.push(padding, np.zeros((self.rows, missing), dtype=bool))
