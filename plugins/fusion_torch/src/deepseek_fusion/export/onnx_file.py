@@ -89,6 +89,7 @@ def layout_of(encoder: Encoder, example: Tensor) -> StreamLayout:
         width=encoder.width,
         x=TensorSpec(name=INPUT, dtype=dtype_name(example), shape=shape, batch_axis=0),
         states=encoder.state_specs,
+        vocabulary=getattr(encoder, "vocabulary", 0),
     )
 
 

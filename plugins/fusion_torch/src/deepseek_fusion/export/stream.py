@@ -99,7 +99,16 @@ class Stream:
                 "NaN or infinity in a chunk of a stream; all that follows would be lost with it",
                 remedy="repair the samples, or mask them out",
             )
+        self._check_range(clean)
         return np.concatenate([self._rest, clean], 1), np.concatenate([self._rest_mask, mask], 1)
+
+    def _check_range(self, ids: Array) -> None:
+        limit = self.layout.vocabulary
+        if limit and ids.size and not 0 <= ids.min() <= ids.max() < limit:
+            raise errors.InputError(
+                f"ids go from {ids.min()} to {ids.max()}, the vocabulary from 0 to {limit - 1}",
+                remedy="use the vocabulary that the encoder was made for, or mask these out",
+            )
 
     def _frames(self, x: Array, mask: Array) -> Frames:
         if not x.shape[1]:
