@@ -56,7 +56,7 @@ def at_work(args: argparse.Namespace, title: str) -> Iterator[applications.Appli
     """What a step may use; its progress is shown on stderr."""
     with console.ProgressReporter(title, quiet=args.json) as show:
         yield applications.ApplicationContext(
-            folder=args.folder, threads=args.threads, progress=show
+            folder=args.folder.resolve(), threads=args.threads, progress=show
         )
 
 
