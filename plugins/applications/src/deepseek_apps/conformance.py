@@ -8,6 +8,6 @@ from deepseek_core.testing import CommandConformance
 class TestApp(CommandConformance):
     """`ds-sdk app`: what needs no data; the steps are those of the applications."""
 
-    plugin = "apps"
+    plugin = "applications"
     name = "app"
     arguments = [["list"], ["list", "--json"]]  # noqa: RUF012 - as the class that is inherited
