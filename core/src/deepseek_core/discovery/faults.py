@@ -16,19 +16,19 @@ from deepseek_core.discovery.installing import (
     update_or_remove,
 )
 from deepseek_core.discovery.scan import EntryPoint
-from deepseek_core.discovery.strangers import attribute, is_a, one_line, text_of, told
+from deepseek_core.discovery.strangers import (
+    HookRaised,
+    UnfitSettings,
+    attribute,
+    is_a,
+    one_line,
+    text_of,
+    told,
+)
 
 _OF_THE_SYSTEM: Final = (
     "fcntl", "grp", "os", "posix", "pwd", "resource", "signal", "socket", "termios",
 )  # fmt: skip
-
-
-class HookRaised(Exception):
-    """A hook raised; the error itself is the cause."""
-
-
-class UnfitSettings(Exception):
-    """The user's settings do not fit the plugin's class; the cause is a `ConfigError`."""
 
 
 def unfit(error: UnfitSettings) -> tuple[str, str | None]:

@@ -17,7 +17,6 @@ from deepseek_core.contracts.errors import ConfigError, PluginError
 from deepseek_core.contracts.secret import shows_secret
 from deepseek_core.discovery.distributions import normalize
 from deepseek_core.discovery.families import FAMILIES, LISTENER, Family, assemble
-from deepseek_core.discovery.faults import HookRaised, UnfitSettings, cause_of, unfit
 from deepseek_core.discovery.guard import Guard, one_at_a_time, time_limit
 from deepseek_core.discovery.hooks import Hooks
 from deepseek_core.discovery.installed import CORE, core_version
@@ -35,7 +34,13 @@ from deepseek_core.discovery.owners import is_ours, why_not_ours
 from deepseek_core.discovery.registry import Registered, Registry
 from deepseek_core.discovery.scan import API, EXPECTED, EntryPoint, scan
 from deepseek_core.discovery.status import FAULTS, PluginRow, Status
-from deepseek_core.discovery.strangers import Overdue, raise_if_ours, repr_of
+from deepseek_core.discovery.strangers import (
+    HookRaised,
+    Overdue,
+    UnfitSettings,
+    raise_if_ours,
+    repr_of,
+)
 from deepseek_core.discovery.streams import stdout_to_stderr
 from deepseek_core.discovery.switches import Switches, suggestion
 from deepseek_core.discovery.triage import triage
@@ -174,6 +179,8 @@ class _Loader:
         try:
             return self._load(point, row)
         except UnfitSettings as error:
+            from deepseek_core.discovery.faults import unfit  # start-up: only faults need it
+
             return row.ended(Status.UNAVAILABLE, *unfit(error)), ()
         except KeyboardInterrupt as stop:
             # Should the plugin raise it by itself, this is how its user learns which one it is.
@@ -181,6 +188,8 @@ class _Loader:
         except BaseException as error:  # noqa: BLE001 - a stranger's code may raise anything
             raise_if_ours(error)
             guard.let_import()
+            from deepseek_core.discovery.faults import cause_of  # start-up: as above
+
             return row.ended(Status.BROKEN, *cause_of(error, point)), ()
 
     def _damage(self, row: PluginRow, guard: Guard, point: EntryPoint) -> PluginRow:
