@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="the network is one of torch")
-Image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow")
+pytest.importorskip("PIL", reason="pictures are read by Pillow")
+
+from PIL import Image
 
 BOARDS = Path(__file__).parents[3] / "examples" / "visual_search" / "data" / "deeppcb_crops64.npz"
 
@@ -33,7 +35,7 @@ def drawn(kind: str, number: int, side: int = 48) -> tuple[np.ndarray, np.ndarra
     return np.clip(picture, 0, 255).astype(np.uint8), mask
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def parts() -> Callable[..., Path]:
     """Write a folder of drawn parts: `parts(folder, good=9, spot=6, line=6)`; with their masks."""
 

@@ -49,9 +49,10 @@ def test_a_language_that_was_not_trained_on_is_refused(vocabulary: Vocabulary) -
         vocabulary.source(["the cat"], "fr")
 
 
-def test_so_many_pieces_that_can_t_be_made_are_refused_with_a_number_that_can() -> None:
+@pytest.mark.parametrize("wrong", [5000, 12])
+def test_pieces_too_many_or_too_few_are_refused_with_a_number_that_can_be_made(wrong: int) -> None:
     with pytest.raises(errors.ConfigError) as caught:
-        train_vocabulary(TEXTS, ("en",), attrs.evolve(OPTIONS, vocabulary=5000))
+        train_vocabulary(TEXTS, ("en",), attrs.evolve(OPTIONS, vocabulary=wrong))
     size = int(str(caught.value.remedy).removeprefix("--set vocabulary="))
     options = attrs.evolve(OPTIONS, vocabulary=size)
     assert len(Vocabulary(train_vocabulary(TEXTS, ("en",), options), "here")) == size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import attrs
 import numpy as np
@@ -59,7 +59,7 @@ class Contestant:
     """A model, and its probabilities (N) of the test part by seed."""
 
     name: str
-    kind: str
+    kind: Literal["ours", "baseline", "peer", "part"]
     by_seed: tuple[Reals, ...]
     seeds: tuple[int, ...]
     parameters: int

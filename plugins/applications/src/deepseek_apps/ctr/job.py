@@ -84,7 +84,7 @@ class Ctr(applications.Application):
         from deepseek_apps.ctr.export.answering import answers
 
         for source in inputs:
-            yield from answers(target, source, session)
+            yield from answers(target, source, self.options, session)
 
     def loaded(self, context: applications.ApplicationContext) -> tuple[Data, Parts]:
         """The data that were prepared, and their parts."""

@@ -71,8 +71,10 @@ def _parted(corpus: Corpus, options: Options) -> tuple[Corpus, str]:
             remedy="give validation.* and test.*, or --set tasks=main,reverse,denoise",
         )
     parted, pairs = split(corpus.train, options.test_share)
-    parts = {name: tuple(pairs[n] for n in numbers) for name, numbers in parted.parts.items()}
-    return attrs.evolve(corpus, **parts), "connected groups of pairs, which share no sentence"
+    train, validation, test = (tuple(pairs[n] for n in parted.parts[name]) for name in PARTS)
+    return attrs.evolve(
+        corpus, train=train, validation=validation, test=test
+    ), "connected groups of pairs, which share no sentence"
 
 
 def _hash(data: Prepared) -> str:

@@ -89,8 +89,8 @@ def _write_end(writer: GraphWriter, stack: Stack, logits: dict[str, str]) -> Non
 
 def _interpolated(writer: GraphWriter, logits: str, calibration: Calibration) -> str:
     """The curve through points, (N, 1): the segment is found by counting points below."""
-    points = np.float32(calibration.points)
-    levels = np.float32(calibration.levels)
+    points = np.array(calibration.points, np.float32)
+    levels = np.array(calibration.levels, np.float32)
     first, last = writer.constant(points[0]), writer.constant(points[-1])
     held = writer.add("Clip", logits, first, last)
     above = writer.add("GreaterOrEqual", held, writer.constant(points[None, 1:-1]))
