@@ -38,7 +38,7 @@ SESSIONS = {
 }
 FILMS = {
     "target": "rating",
-    "click_from": 4.0,
+    "click_from": "4",
     "categories": "user,film",
     "split": "time_in_group",
     "time": "timestamp",

@@ -198,7 +198,10 @@ def _sacrebleu_paired(
     named = [(name, list(texts)) for name, texts in systems.items()]
     test = PairedTest(named, {"BLEU": BLEU()}, [list(references)], test_type="bs", n_samples=1000)
     signatures, scores = test()
-    told = [f"{name} {one.score:.2f}" for name, one in zip(scores["System"], scores["BLEU"], strict=True)]
+    told = [
+        f"{name} {one.score:.2f}"
+        for name, one in zip(scores["System"], scores["BLEU"], strict=True)
+    ]
     p_value = scores["BLEU"][1].p_value
     print(f"  seed {seed}, sacrebleu --paired-bs: {', '.join(told)}, p = {p_value:.4f}")
     print(f"    {signatures['BLEU']}")
@@ -235,7 +238,10 @@ def _speed(report: Report, folder: Path, texts: Mapping[str, Sequence[str]]) -> 
         eager, exported = greedy_in_batches(model, rows, most), deployed.translate(rows, most)
         alike = sum(one == other for one, other in zip(eager, exported, strict=True))
         report.at_least(
-            f"texts of {part} translated token by token alike, of {len(rows):,}", alike, len(rows), ""
+            f"texts of {part} translated token by token alike, of {len(rows):,}",
+            alike,
+            len(rows),
+            "",
         )
     rows = vocabulary.source(texts["test.en"][:320], "de")
     for size in BATCHES:
@@ -249,7 +255,9 @@ def _speed(report: Report, folder: Path, texts: Mapping[str, Sequence[str]]) -> 
         }
         timings = interleave(ways, rounds=9, seconds=60, clock=time.process_time)
         taken = {name: timing.median_s / len(ordered) * 1e3 for name, timing in timings.items()}
-        print(f"batch {size}: CPU ms a text, {', '.join(f'{n} {ms:.2f}' for n, ms in taken.items())}")
+        print(
+            f"batch {size}: CPU ms a text, {', '.join(f'{n} {ms:.2f}' for n, ms in taken.items())}"
+        )
         report.at_least(
             f"CTranslate2 over eager PyTorch with a cache, greedy, batch {size}",
             taken["eager"] / taken["ctranslate2"], BAR_SPEED,

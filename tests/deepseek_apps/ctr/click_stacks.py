@@ -56,7 +56,7 @@ def stack_of(
         features=features,
         networks={kind: network_of(kind, features) for kind in models if kind != "trees"},
         trees=fit.members if "trees" in models else None,
-        combination=Combination(weights={model: 0.4 for model in models}, bias=-0.3),
+        combination=Combination(weights=dict.fromkeys(models, 0.4), bias=-0.3),
         split_hash="s",
-        cpu_s={model: 1.0 for model in models},
+        cpu_s=dict.fromkeys(models, 1.0),
     )

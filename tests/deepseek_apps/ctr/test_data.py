@@ -132,7 +132,7 @@ def test_a_target_by_value_and_by_threshold(tmp_path: Path) -> None:
     data, _ = read(file_of(tmp_path, words), positive="buy")
     assert data.table.target.sum() == 100
     stars = [f"{line[:-1]}{3.5 + int(line[-1])}" for line in lines_of()]
-    data, _ = read(file_of(tmp_path, stars), click_from=4.0)
+    data, _ = read(file_of(tmp_path, stars), click_from="4")
     assert data.table.target.sum() == 100
 
 
@@ -217,6 +217,7 @@ def test_data_come_back_as_they_were_written(tmp_path: Path) -> None:
         {"test": 0.0}, {"test": 0.95}, {"models": "fm,gru"}, {"models": ""}, {"hidden": "64,x"},
         {"hidden": "0"}, {"folds": 1}, {"split": "time"}, {"split": "group"}, {"rate": 0.0},
         {"dropout": 1.0}, {"epochs": 0}, {"split_seed": -1}, {"models": "fm,fm"},
+        {"click_from": "four"},
     ],
 )  # fmt: skip
 def test_options_that_can_not_be_are_refused(options) -> None:

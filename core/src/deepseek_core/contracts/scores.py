@@ -64,7 +64,9 @@ class Score:
 
     @property
     def text(self) -> str:
-        """`0.9277 (0.9201 to 0.9353)`."""
+        """`0.9277 (0.9201 to 0.9353)`; of one seed it says that there is no interval."""
+        if not _is_known(self.interval):
+            return f"{self.measure.text(self.interval.value)} (no interval)"
         return self.measure.between(self.interval.value, self.interval.low, self.interval.high)
 
 
@@ -96,6 +98,12 @@ class Difference:
     @property
     def sentence(self) -> str:
         """What follows from it, for people."""
+        if not _is_known(self.interval):
+            value = self.measure.difference(self.measure.per_unit * self.interval.value)
+            return (
+                f"nothing is shown of {self.one} against {self.other}: {self.measure.name} "
+                f"{value} without an interval, {self.basis}"
+            )
         told = (self.interval.value, self.interval.low, self.interval.high)
         by = self.measure.difference(*(self.measure.per_unit * figure for figure in told))
         words = {
@@ -148,6 +156,10 @@ def curve_from_json(kept: object) -> Curve:
 def _interval(kept: object) -> Interval:
     known = {name: end for name, end in table_of(kept, Interval).items() if end is not None}
     return Interval(**{"low": -inf, "high": inf, **known})
+
+
+def _is_known(interval: Interval) -> bool:
+    return isfinite(interval.low) and isfinite(interval.high)
 
 
 def _check_interval(interval: Interval, of: str) -> None:

@@ -8,6 +8,8 @@ from deepseek_core import ApplicationSpec, CommandSpec, HostContext, hookimpl, h
 
 _EXPORT = ("torch", "onnx", "onnxruntime", "onnxscript")
 
+conformance = "deepseek_apps.conformance"
+
 # name; tasks; format of the data; what it does; what it requires
 _JOBS = (
     ("ctr", ("click",), "a CSV file with a column of clicks (0 or 1)",

@@ -56,7 +56,7 @@ def at_work(args: argparse.Namespace, title: str) -> Iterator[applications.Appli
     """What a step may use; its progress is shown on stderr."""
     with console.ProgressReporter(title, quiet=args.json) as show:
         yield applications.ApplicationContext(
-            folder=args.folder, threads=args.threads, progress=show
+            folder=args.folder.resolve(), threads=args.threads, progress=show
         )
 
 
@@ -80,7 +80,7 @@ def settings_of(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def seeds_of(text: str) -> list[int]:
-    """`0,1,2` or `0-4` as numbers, each once and in order; for `type=` of a parser.
+    """`0,1,2` or `0-4` as numbers, each once and in order.
 
     Raises:
         ConfigError: it is none of these, or more than 100.

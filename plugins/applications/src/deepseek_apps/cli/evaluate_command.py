@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     common.add_folder(parser)
     parser.add_argument(
-        "--seeds", "--seed", type=common.seeds_of, metavar="N", dest="seeds",
+        "--seeds", "--seed", metavar="N", dest="seeds",
         help="0, 0,1,2 or 0-4 (default: all that were trained)",
     )  # fmt: skip
 
@@ -31,8 +31,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigError: a seed that was not trained, or was with other data or options.
     """
+    given = common.seeds_of(args.seeds) if args.seeds else None
     work, opened = common.opened_in(args)
-    seeds = args.seeds or _trained(work, args)
+    seeds = given or _trained(work, args)
     with common.at_work(args, "evaluate") as context:
         found = work.evaluate(opened, seeds, context)
     if args.json:

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     common.add_folder(parser)
     parser.add_argument(
-        "--seeds", "--seed", type=common.seeds_of, default=[0], metavar="N", dest="seeds",
+        "--seeds", "--seed", default="0", metavar="N", dest="seeds",
         help="0, 0,1,2 or 0-4 (default: 0)",
     )  # fmt: skip
     common.add_again(parser, "begin anew where a seed was trained or begun")
@@ -33,10 +33,11 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: data or options were changed since a seed was trained.
         Interrupted: Ctrl-C.
     """
+    seeds = common.seeds_of(args.seeds)
     work, opened = common.opened_in(args)
     trained: list[int] = []
     left: list[int] = []
-    for seed in args.seeds:
+    for seed in seeds:
         with common.at_work(args, f"seed {seed}") as context:
             is_new = work.train(opened, seed, context, again=args.again)
         (trained if is_new else left).append(seed)

@@ -1,1 +1,1 @@
-"""Click prediction: crosses of features, stacked, calibrated and exported with their preprocessing."""
+"""Click prediction: crosses and trees, stacked, calibrated, exported with their preprocessing."""

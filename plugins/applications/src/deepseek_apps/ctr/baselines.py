@@ -15,8 +15,7 @@ from deepseek_apps.ctr.data.parts import Parts
 from deepseek_apps.ctr.measures import Reals, log_loss
 from deepseek_apps.ctr.table import Floats, Inputs, Ints, Table
 from deepseek_apps.ctr.trees.boosting import (
-    GRID,
-    SMALL_GRID,
+    GRIDS,
     BoostingSettings,
     Labeled,
     fit_boosting,
@@ -76,7 +75,7 @@ def boosting(parts: Parts, folds: Ints, tuning: str, seed: int) -> Baseline:
     """Trees on raw numbers and on categories as categories, their settings tuned."""
     start_s = time.process_time()
     train, validation, test, codes = _boosting_inputs(parts, folds)
-    settings = tuned(train, validation, GRID if tuning == "full" else SMALL_GRID, codes)
+    settings = tuned(train, validation, GRIDS[tuning], codes)
     model = fit_boosting(train, settings, seed, codes)
     return Baseline(
         name=BOOSTING,
@@ -94,7 +93,7 @@ def tuned_trees(parts: Parts, folds: Ints, tuning: str) -> BoostingSettings:
     ids = parts.features.category_ids(parts.validation.inputs) + starts
     inputs = np.column_stack((parts.validation.inputs.numbers, table[ids]))
     validation = Labeled(inputs=inputs, target=parts.validation.target)
-    return tuned(train, validation, GRID if tuning == "full" else SMALL_GRID)
+    return tuned(train, validation, GRIDS[tuning])
 
 
 def _boosting_inputs(parts: Parts, folds: Ints) -> tuple[Labeled, Labeled, Labeled, list[int]]:

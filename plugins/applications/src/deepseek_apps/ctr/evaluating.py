@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import attrs
+import numpy as np
 
 from deepseek_apps.ctr.baselines import (
     RAW,
@@ -26,7 +27,11 @@ from deepseek_apps.ctr.measures import (
 )
 from deepseek_apps.ctr.options import Options
 from deepseek_apps.ctr.table import Ints
+from deepseek_apps.ctr.trees.boosting import BoostingSettings, fit_boosting
+from deepseek_apps.ctr.trees.forest import forest_of
+from deepseek_apps.ctr.trees.members import TreeMembers, statistics_table, tree_inputs
 from deepseek_apps.shared import intervals
+from deepseek_apps.shared.chance import Chance, shuffled_labels
 from deepseek_core import applications
 
 OURS: Final = "stack, calibrated"
@@ -39,6 +44,7 @@ CALIBRATION: Final = applications.Measure(
 )
 IMPROVEMENT: Final = applications.Measure(name=f"RelaImpr over {RAW}")
 _DRAWS: Final = 400
+_SHUFFLED: Final = BoostingSettings(rounds=20, leaves=8)
 _NOTES: Final = (
     "AUC is the chance that a click is scored above what is none. Log loss is in nats.",
     "Calibration error is the mean of |share of clicks - mean probability| over 10 bins of as many "
@@ -53,7 +59,7 @@ class Contestant:
     """A model, and its probabilities (N) of the test part by seed."""
 
     name: str
-    kind: str
+    kind: Literal["ours", "baseline", "peer", "part"]
     by_seed: tuple[Reals, ...]
     seeds: tuple[int, ...]
     parameters: int
@@ -81,8 +87,23 @@ def evaluation_of(
         scores=[score for one in all_models for score in _scores(one, raw, target)],
         differences=[_difference(ours[0], other, target) for other in all_models[1:]],
         curves=[_curve(one, target) for one in (ours[0], *baselines)],
-        notes=[*_NOTES, _weights(stacks)],
+        notes=[*_NOTES, _weights(stacks), shuffled(parts, folds).sentence + "."],
     )
+
+
+def shuffled(parts: Parts, folds: Ints) -> Chance:
+    """The AUC of trees that were fitted on shuffled targets, by way of all features."""
+
+    def score(labels: Any) -> float:
+        table = attrs.evolve(parts.train, target=np.asarray(labels))
+        given = tree_inputs(parts.features, table, folds)
+        members = TreeMembers(
+            forest=forest_of(fit_boosting(given, _SHUFFLED, seed=0)),
+            tables=(statistics_table(parts.features, table),),
+        )
+        return auc(parts.test.target, members.logits(parts.features, parts.test.inputs))
+
+    return shuffled_labels(score, parts.train.target.tolist(), measure="AUC", expected=0.5)
 
 
 def _weights(stacks: Mapping[int, Stack]) -> str:

@@ -47,10 +47,10 @@ class Ctr(applications.Application):
         folder = context.seed(seed)
         if is_trained(folder):
             return
-        data, parts = self._loaded(context)
+        data, parts = self.loaded(context)
         folder.mkdir(parents=True, exist_ok=True)
         job = Job(
-            folder=folder, seed=seed, parts=parts, folds=self._folds(data, seed),
+            folder=folder, seed=seed, parts=parts, folds=self.folds_of(data, seed),
             options=self.options, context=context,
         )  # fmt: skip
         train_stack(job)
@@ -61,10 +61,10 @@ class Ctr(applications.Application):
         """Ours, its models alone, and the baselines on the test part."""
         from deepseek_apps.ctr.evaluating import evaluation_of
 
-        data, parts = self._loaded(context)
+        data, parts = self.loaded(context)
         stacks = {seed: self._stack(seed, parts, context) for seed in seeds}
         context.progress(0, 1, "baselines")
-        return evaluation_of(parts, stacks, self._folds(data, min(seeds)), self.options)
+        return evaluation_of(parts, stacks, self.folds_of(data, min(seeds)), self.options)
 
     def export(
         self, seed: int, target: Path, context: applications.ApplicationContext
@@ -72,7 +72,7 @@ class Ctr(applications.Application):
         """One ONNX file, checked on rows of the test part with holes and unknown categories."""
         from deepseek_apps.ctr.export.model import FILE, export_stack
 
-        _, parts = self._loaded(context)
+        _, parts = self.loaded(context)
         stack = self._stack(seed, parts, context)
         path = export_stack(stack, target / FILE, with_holes(parts.test.inputs))
         return [Artifact(format="onnx", path=path)]
@@ -84,14 +84,15 @@ class Ctr(applications.Application):
         from deepseek_apps.ctr.export.answering import answers
 
         for source in inputs:
-            yield from answers(target, source, session)
+            yield from answers(target, source, self.options, session)
 
-    def _loaded(self, context: applications.ApplicationContext) -> tuple[Data, Parts]:
+    def loaded(self, context: applications.ApplicationContext) -> tuple[Data, Parts]:
+        """The data that were prepared, and their parts."""
         data = load_data(context.data)
         hashed = context.card.split_hash if context.card else ""
         return data, parts_of(data, self.options, hashed)
 
-    def _folds(self, data: Data, seed: int) -> Ints:
+    def folds_of(self, data: Data, seed: int) -> Ints:
         """The fold of each row of the training part."""
         rows = data.rows_of("train")
         kinds = data.table.target[rows].tolist()

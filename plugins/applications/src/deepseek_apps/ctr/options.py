@@ -27,7 +27,7 @@ class Options:
 
     target: str = _option("", "column that says whether it was clicked: 0 and 1, or true and false")
     positive: str = _option("", "the target's value that is a click, where it is neither")
-    click_from: float | None = _option(None, "a number at which the target begins to be a click")
+    click_from: str = _option("", "a number from which on the target is a click, such as 4")
     categories: str = _option("", "columns of numbers that are codes: Region,Browser")
     drop: str = _option("", "columns to leave out: id,comment")
     delimiter: str = _option("", "what stands between values; found out by default")
@@ -52,7 +52,9 @@ class Options:
     rate: float = _option(1e-3, "learning rate of Adam")
     batch: int = _option(256, "rows of a step")
     epochs: int = _option(30, "most passes over the training part; validation ends it earlier")
-    tuning: Literal["full", "small"] = _option("small", "how many settings of trees are tried")
+    tuning: Literal["full", "small", "none"] = _option(
+        "small", "settings of trees to try: 24, 4 or 1"
+    )
     calibration: Literal["platt", "isotonic", "none"] = _option("platt", "fitted on validation")
     license: str = _option("", "license of the data, for the report")
     source: str = _option("", "where the data are from, for the report")
@@ -65,6 +67,7 @@ class Options:
         _at_least("split_seed", self.split_seed, 0)
         self._check_shares()
         self._check_models()
+        _ = self.least_click
         self._check_split()
 
     def _check_shares(self) -> None:
@@ -100,6 +103,22 @@ class Options:
                     f"a split by {self.split} needs a column of that kind",
                     remedy=f"name it: --set {name}=COLUMN",
                 )
+
+    @property
+    def least_click(self) -> float | None:
+        """The number from which on the target is a click, if one was given.
+
+        Raises:
+            ConfigError: it is none.
+        """
+        if not self.click_from:
+            return None
+        try:
+            return float(self.click_from)
+        except ValueError as error:
+            raise errors.ConfigError(
+                f"click_from is {self.click_from!r}", remedy="give a number: --set click_from=4"
+            ) from error
 
     @property
     def chosen(self) -> tuple[str, ...]:

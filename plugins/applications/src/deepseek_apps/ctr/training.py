@@ -102,11 +102,20 @@ def _network(job: Job, kind: str, samples: Samples, took: dict[str, float]) -> N
             folder / "recipe.toml", recipe_of(kind, folder, samples, job.options, job.seed)
         )
         with _timed() as spent:
-            recipes.train(recipe, job.context)
+            recipes.train(recipe, _named(job.context, kind))
             weights = _exported(folder, best_step(folder / "log" / "log.jsonl"))
         save_arrays(path, {**weights, TOOK: np.array(spent())})
     took[kind] = float(load_arrays(path)[TOOK])
     return read_network(path, kind, sizes)
+
+
+def _named(context: applications.ApplicationContext, kind: str) -> applications.ApplicationContext:
+    """The same, its progress told of one model."""
+
+    def progress(done: int, of: int, text: str) -> None:
+        context.progress(done, of, f"{kind}: {text}")
+
+    return attrs.evolve(context, progress=progress)
 
 
 def _exported(folder: Path, step: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ COLORS: Final = {
     "ours": "var(--mark)",
     "baseline": "var(--waste)",
     "peer": "var(--warm)",
-    "part": "var(--cold)",
+    "part": "var(--hot)",
 }
 """Kind of model -> color, which has both themes."""
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from deepseek_apps.translate.prepared import VOCABULARY
 from deepseek_apps.translate.run_folder import Run
-from deepseek_apps.translate.special import BEGIN, END, UNKNOWN
+from deepseek_apps.translate.search import beam_search
+from deepseek_apps.translate.special import UNKNOWN
 from deepseek_apps.translate.tasks import Row
 from deepseek_apps.translate.text import read_lines
 from deepseek_apps.translate.vocabulary import Vocabulary
@@ -55,7 +56,7 @@ def facts_of(run: Run) -> dict[str, Any]:
 
 
 class Steps:
-    """Greedy translation by the ONNX files, token by token, placed by a session.
+    """Translation by the ONNX files, token by token, placed by a session.
 
     Legend: `_encoder`, `_step` are plans, `_empty` is the state that a text begins with.
     """
@@ -67,19 +68,20 @@ class Steps:
         shape = [1 if size == "batch" else size for size in facts["state"][0]["shape"]]
         self._empty = np.zeros(shape, np.float32)
 
-    def translate(self, row: Row, most: int) -> Row:
-        """The likeliest token after each other, until the end or `most` tokens."""
+    def translate(self, row: Row, most: int, beam: int = 1) -> Row:
+        """The best hypothesis of a beam, which is greedy with 1."""
         source = np.asarray([row])
-        keys, past = self._encoder.run({"source": source})["keys"], self._empty
-        made, token = [], BEGIN
-        for _ in range(most):
-            given = {"token": np.asarray([[token]]), "source": source, "keys": keys, "past": past}
+        keys = self._encoder.run({"source": source})["keys"]
+
+        def step(tokens: np.ndarray, past: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            given = {
+                "token": tokens, "past": past, "source": source.repeat(len(tokens), 0),
+                "keys": keys.repeat(len(tokens), 0),
+            }  # fmt: skip
             found = self._step.run(given)
-            past, token = found["seen"], int(np.argmax(found["logits"]))
-            if token == END:
-                break
-            made.append(token)
-        return made
+            return found["logits"], found["seen"]
+
+        return beam_search(step, lambda past, beams: past[beams], self._empty, most, beam)
 
 
 def read_facts(target: Path) -> dict[str, Any]:
@@ -123,8 +125,8 @@ def _lines(path: Path, vocabulary: Vocabulary, facts: Mapping[str, Any]) -> Iter
     for number, (text, row) in enumerate(zip(texts, rows, strict=True), 1):
         if len(row) > facts["longest"] + 2:
             raise errors.InputError(
-                f"{path}, line {number} has {len(text.split()):,} words, which make {len(row) - 2:,} "
-                f"tokens; the model was trained on up to {facts['longest']}",
+                f"{path}, line {number} has {len(text.split()):,} words, which make "
+                f"{len(row) - 2:,} tokens; the model was trained on up to {facts['longest']}",
                 remedy="divide it into sentences, one a line",
             )
         yield Line(file=str(path), number=number, text=text, row=row if text else [])
@@ -152,16 +154,14 @@ def answers(
             yield _answer(line, vocabulary.decode([found])[0])
 
 
-def _engine(
-    target: Path, session: Session, vocabulary: Vocabulary, engine: str, beam: int
-) -> Any:
+def _engine(target: Path, session: Session, vocabulary: Vocabulary, engine: str, beam: int) -> Any:
     if engine == MODEL:
         from deepseek_apps.translate.deployed import Deployed
 
         deployed = Deployed(target / MODEL, vocabulary)
         return lambda rows, most: deployed.translate(rows, most, beam=beam)
     steps = Steps(session, target)
-    return lambda rows, most: [steps.translate(row, most) for row in rows]
+    return lambda rows, most: [steps.translate(row, most, beam) for row in rows]
 
 
 def _answer(line: Line, translation: str) -> dict[str, Any]:

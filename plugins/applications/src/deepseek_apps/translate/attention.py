@@ -3,6 +3,7 @@
 Legend: B batch, Q queries, K keys, H heads, W width of a head, D = H * W.
 Source: Vaswani et al., "Attention Is All You Need", 2017.
 """
+# ruff: noqa: N803 - shapes by the legend
 
 from __future__ import annotations
 
@@ -72,7 +73,7 @@ class CrossAttention(nn.Module):
         """Attend to the source where the mask is true."""
         query = split(self.query(x_BQD), self.heads)
         joined = functional.scaled_dot_product_attention(query, *keys, attn_mask=mask_B11K)
-        return self.out(merge(joined))  # type: ignore[no-any-return]
+        return self.out(merge(joined))
 
 
 def split(x_BQD: torch.Tensor, heads: int) -> torch.Tensor:

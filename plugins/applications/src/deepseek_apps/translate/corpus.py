@@ -61,9 +61,7 @@ def _of_table(path: Path) -> Corpus:
 
 def _of_folder(folder: Path, options: Options) -> Corpus:
     warnings: list[str] = []
-    parts = {
-        part: _part(folder, names, options, warnings) for part, names in _PARTS.items()
-    }
+    parts = {part: _part(folder, names, options, warnings) for part, names in _PARTS.items()}
     if not parts["train"]:
         raise errors.InputError(
             f"{folder} has no train.{options.source_language} with train.{options.target_language}",
@@ -84,13 +82,16 @@ def _of_folder(folder: Path, options: Options) -> Corpus:
 def _part(
     folder: Path, names: tuple[str, ...], options: Options, warnings: list[str]
 ) -> tuple[Pair, ...]:
-    first, second = (_find(folder, names, code) for code in (options.source_language, options.target_language))
+    first, second = (
+        _find(folder, names, code) for code in (options.source_language, options.target_language)
+    )
     if first is None or second is None:
         lone = first or second
         if lone is not None:
             raise errors.InputError(
                 f"{lone.name} has no file of the other language beside it",
-                remedy=f"give {names[0]}.{options.source_language} and {names[0]}.{options.target_language}",
+                remedy=f"give {names[0]}.{options.source_language} and "
+                f"{names[0]}.{options.target_language}",
             )
         return ()
     return aligned(first, second, warnings)

@@ -1,8 +1,8 @@
-"""Greedy and beam search in eager PyTorch, with keys and values kept from token to token.
+"""Greedy search in eager PyTorch, with keys and values kept from token to token.
 
-This is what the exported files are held against. Legend: B texts, W beams of each, S tokens of the
-source, V vocabulary.
+This is what the exported files are held against. Legend: B texts, S tokens of the source.
 """
+# ruff: noqa: N806 - shapes by the legend
 
 from __future__ import annotations
 
@@ -19,19 +19,29 @@ from deepseek_apps.translate.tasks import Row
 Past: TypeAlias = list[Pair]
 
 
-@torch.inference_mode()
 def greedy(model: Translator, sources: Sequence[Row], most: int) -> list[Row]:
-    """The likeliest token after each other, until the end or `most` tokens; ends are left out."""
+    """The likeliest token after each other, until the end or `most` tokens; ends are left out.
+
+    There is at least one token, as CTranslate2 has it. Texts that have ended are computed no more.
+    """
     model.eval()
+    with torch.inference_mode():
+        return _greedy(model, sources, most)
+
+
+def _greedy(model: Translator, sources: Sequence[Row], most: int) -> list[Row]:
     source_BS = padded(sources)
     memory, mask = model.encode(source_BS)
     keys, past = model.keys(memory), None
     rows: list[Row] = [[] for _ in sources]
     alive = torch.arange(len(sources))
     tokens = torch.full((len(sources), 1), BEGIN)
-    for _ in range(most):
+    for made in range(most):
         states, past = model.step(tokens, keys, mask, past)
-        chosen = model.project(states[:, -1]).argmax(-1)
+        logits = model.project(states[:, -1])
+        if not made:
+            logits[:, END] = -torch.inf
+        chosen = logits.argmax(-1)
         kept = chosen != END
         if not bool(kept.all()):
             alive, chosen, mask = alive[kept], chosen[kept], mask[kept]

@@ -65,7 +65,9 @@ def translated(run: Run, texts: Sequence[str], threads: int) -> list[str]:
     with tempfile.TemporaryDirectory(dir=run.folder) as folder:
         convert(model, vocabulary.pieces, Path(folder))
         deployed = Deployed(Path(folder), vocabulary, threads)
-        cut = [row if len(row) <= longest + 2 else [*row[: longest + 1], row[-1]] for row in sources]
+        cut = [
+            row if len(row) <= longest + 2 else [*row[: longest + 1], row[-1]] for row in sources
+        ]
         made = vocabulary.decode(deployed.translate(cut, longest, beam=run.options.beam))
     with console.whole_file(run.folder / "test.txt") as partial:
         partial.write_text("".join(f"{text}\n" for text in made), encoding="utf-8")
@@ -86,7 +88,9 @@ def _judge(judged: Judged, runs: Sequence[Run]) -> applications.Evaluation:
     )
 
 
-def _score(judged: Judged, name: str, measure: applications.Measure, runs: Sequence[Run]) -> applications.Score:
+def _score(
+    judged: Judged, name: str, measure: applications.Measure, runs: Sequence[Run]
+) -> applications.Score:
     made = judged.systems[name]
     all_scores = [judged.scorer.score(texts) for texts in made]
     values = [one.bleu if measure is BLEU else one.chrf for one in all_scores]

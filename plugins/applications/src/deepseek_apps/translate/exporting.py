@@ -55,7 +55,13 @@ def export_run(run: Run, target: Path, threads: int) -> Exported:
     few = slice(0, _STEPPED)
     found = _stepped(target, sources[few], run.options.longest, threads)
     check_alike(texts[few], expected[few], found, step.name)
-    files = (*sorted((target / MODEL).iterdir()), encoder, step, target / VOCABULARY, target / FACTS)
+    files = (
+        *sorted((target / MODEL).iterdir()),
+        encoder,
+        step,
+        target / VOCABULARY,
+        target / FACTS,
+    )
     return Exported(files=files, verified=len(texts))
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from deepseek_apps.translate.options import Options
-from deepseek_apps.translate.prepared import VOCABULARY, read_prepared
+from deepseek_apps.translate.prepared import read_prepared
 from deepseek_apps.translate.run_folder import Run, begin_run, read_run
 from deepseek_apps.translate.shape import Shape
 from deepseek_apps.translate.special import SPARE
-from deepseek_core import Artifact, Session, applications, errors
+from deepseek_core import Artifact, Session, applications
 
 
 class Translate(applications.Application):
@@ -104,9 +104,7 @@ class Translate(applications.Application):
         """
         from deepseek_apps.translate.answering import answers
 
-        return answers(
-            target, inputs, session, engine=self.options.engine, beam=self.options.beam
-        )
+        return answers(target, inputs, session, engine=self.options.engine, beam=self.options.beam)
 
     def _run(self, seed: int, context: applications.ApplicationContext) -> Run:
         options = self.options

@@ -1,4 +1,5 @@
 """Cross-entropy with label smoothing (Szegedy et al. 2016), over tokens that are no padding."""
+# ruff: noqa: N806 - shapes by the legend of feeding.py
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ sinusoids; source, target and the projection to the vocabulary share one embeddi
 Legend: B batch, S tokens of the source, T tokens of the target, D width, V vocabulary.
 Sources: Vaswani et al. 2017; Press and Wolf 2017 (tied embeddings); Xiong et al. 2020 (pre-norm).
 """
+# ruff: noqa: N803, N806 - shapes by the legend
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ class Feed(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The same for each token."""
-        return self.second(torch.relu(self.first(x)))  # type: ignore[no-any-return]
+        return self.second(torch.relu(self.first(x)))
 
 
 class EncoderLayer(nn.Module):
@@ -55,7 +56,7 @@ class EncoderLayer(nn.Module):
         """One layer further."""
         attended, _ = self.attend(self.norms[0](x_BSD), mask_B11S)
         x_BSD = x_BSD + self.drop(attended)
-        return x_BSD + self.drop(self.feed(self.norms[1](x_BSD)))  # type: ignore[no-any-return]
+        return x_BSD + self.drop(self.feed(self.norms[1](x_BSD)))
 
 
 class DecoderLayer(nn.Module):
@@ -66,7 +67,11 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, shape: Shape, dropout: float) -> None:
         super().__init__()
-        self.attend, self.cross, self.feed = SelfAttention(shape), CrossAttention(shape), Feed(shape)
+        self.attend, self.cross, self.feed = (
+            SelfAttention(shape),
+            CrossAttention(shape),
+            Feed(shape),
+        )
         self.norms = nn.ModuleList(nn.LayerNorm(shape.width) for _ in range(3))
         self.drop = nn.Dropout(dropout)
 
@@ -102,9 +107,7 @@ class Translator(nn.Module):
         )
         self.encoded, self.decoded = nn.LayerNorm(shape.width), nn.LayerNorm(shape.width)
         self.drop = nn.Dropout(dropout)
-        self.register_buffer(
-            "positions", sinusoids(shape.positions, shape.width), persistent=False
-        )
+        self.register_buffer("positions", sinusoids(shape.positions, shape.width), persistent=False)
         self._initialize()
 
     def _initialize(self) -> None:
@@ -119,7 +122,7 @@ class Translator(nn.Module):
         """Scaled embeddings of tokens, the first of which stands at this position."""
         positions = self.positions[first : first + tokens.shape[1]]
         embedded = self.embedding(tokens) * math.sqrt(self.shape.width) + positions
-        return self.drop(embedded)  # type: ignore[no-any-return]
+        return self.drop(embedded)
 
     def encode(self, source_BS: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The encoded source (B, S, D), and where it is no padding (B, 1, 1, S)."""

@@ -2,57 +2,70 @@
 
 from __future__ import annotations
 
+from typing import Any, Final, Literal
+
 import attrs
 
 from deepseek_core import errors
 
-TASKS = ("main", "reverse", "languages", "denoise")
+KINDS: Final = ("unigram", "bpe")
+ENGINES: Final = ("session", "ctranslate2")
+PRECISIONS: Final = ("fp32", "bf16")
+TASKS: Final = ("main", "reverse", "languages", "denoise")
 """Main alone, or with: the other direction, other languages, denoising of the target."""
-KINDS = ("unigram", "bpe")
-ENGINES = ("session", "ctranslate2")
+
+
+def _option(default: Any, text: str) -> Any:
+    return attrs.field(default=default, metadata={"help": text})
 
 
 @attrs.frozen(kw_only=True)
 class Options:
-    """Settings of a job; those of `prepare` are kept with its data.
+    """What a job is: its languages, its tasks, its model and its training.
 
-    `source_language` and `target_language` are codes, as in `train.en` and `train.de`. `pairs` cuts the
-    training pairs (0: all). `tasks` are names of `TASKS` with commas between. Tasks are drawn by
-    their sizes to the power of 1 / `temperature`, the main one at least `main_share` of the time,
-    and alone in the last `finish` of the updates. `batch_tokens` are target tokens of one update,
-    with padding. `longest` is the most tokens of a text that is trained on or made.
+    Tasks are drawn by their sizes to the power of 1 / `temperature`, the main one at least
+    `main_share` of the time, and alone in the last `finish` of the updates.
     """
 
-    source_language: str = "en"
-    target_language: str = "de"
-    pairs: int = 0
-    tasks: str = "main,reverse,languages,denoise"
-    temperature: float = 5.0
-    main_share: float = 0.5
-    finish: float = 0.3
-    vocabulary: int = 2000
-    vocabulary_kind: str = "unigram"
-    width: int = 128
-    inner: int = 256
-    heads: int = 4
-    layers: int = 2
-    dropout: float = 0.3
-    smoothing: float = 0.1
-    updates: int = 1800
-    batch_tokens: int = 700
-    rate: float = 2e-3
-    warmup: int = 300
-    longest: int = 128
-    beam: int = 4
-    precision: str = "fp32"
-    test_share: float = 0.1
-    engine: str = "session"
-    license: str = ""
-    source: str = ""
+    source_language: str = _option("en", "code of the language to translate, as in train.en")
+    target_language: str = _option("de", "code of the language to make, as in train.de")
+    pairs: int = _option(0, "training pairs to take, drawn at random; 0 takes all")
+    test_share: float = _option(0.1, "share of pairs to test on, and to validate on, of one file")
+    tasks: str = _option(",".join(TASKS), "what is learned at once, of main and three more")
+    temperature: float = _option(5.0, "1 draws tasks by their size, more draws them more evenly")
+    main_share: float = _option(0.6, "how often the main task is drawn, at least")
+    finish: float = _option(0.4, "share of the updates, at the end, of the main task alone")
+    vocabulary: int = _option(2000, "pieces that all languages share")
+    vocabulary_kind: Literal["unigram", "bpe"] = _option("unigram", "how pieces are learned")
+    width: int = _option(128, "width of the model")
+    inner: int = _option(256, "width inside of its feed-forward layers")
+    heads: int = _option(4, "heads of attention")
+    layers: int = _option(2, "layers of the encoder, and of the decoder")
+    dropout: float = _option(0.1, "share of units that an update leaves out")
+    smoothing: float = _option(0.1, "share of each target that all pieces get (label smoothing)")
+    updates: int = _option(3000, "updates of the training")
+    batch_tokens: int = _option(350, "target tokens of an update, with padding")
+    rate: float = _option(3e-3, "largest learning rate of AdamW; it falls in a line to 0")
+    warmup: int = _option(300, "updates in which the rate rises")
+    longest: int = _option(128, "most tokens of a text that is trained on, or made")
+    beam: int = _option(4, "hypotheses of the search; 1 is greedy")
+    precision: Literal["fp32", "bf16"] = _option("fp32", "bf16 is faster where the CPU has AMX")
+    engine: Literal["session", "ctranslate2"] = _option("session", "what `run` translates with")
+    license: str = _option("", "license of the data, for the report")
+    source: str = _option("", "where the data are from, for the report")
 
     def __attrs_post_init__(self) -> None:
         self._check_names()
-        for name in ("vocabulary", "width", "inner", "heads", "layers", "updates", "warmup", "beam"):
+        for name in (
+            "vocabulary",
+            "width",
+            "inner",
+            "heads",
+            "layers",
+            "updates",
+            "warmup",
+            "beam",
+        ):
             _at_least(name, getattr(self, name), 1)
         _at_least("pairs", self.pairs, 0)
         _at_least("batch_tokens", self.batch_tokens, 16)
@@ -61,7 +74,7 @@ class Options:
         for name in ("main_share", "finish", "dropout", "smoothing", "test_share"):
             _share(name, getattr(self, name))
         if not 0 < self.rate <= 1:
-            raise errors.ConfigError(f"rate is {self.rate}", remedy="--set rate=0.002")
+            raise errors.ConfigError(f"rate is {self.rate}", remedy="--set rate=0.003")
 
     def _check_names(self) -> None:
         for name in ("source_language", "target_language"):
@@ -72,7 +85,8 @@ class Options:
                 )
         if self.source_language == self.target_language:
             raise errors.ConfigError(
-                f"source and target are both {self.source_language}", remedy="--set target_language=de"
+                f"source and target are both {self.source_language}",
+                remedy="--set target_language=de",
             )
         for name in self.task_names:
             _one_of("tasks", name, TASKS)
@@ -80,9 +94,12 @@ class Options:
             raise errors.ConfigError(
                 f"tasks is {self.tasks!r}, without main", remedy="--set tasks=main"
             )
-        _one_of("vocabulary_kind", self.vocabulary_kind, KINDS)
-        _one_of("engine", self.engine, ENGINES)
-        _one_of("precision", self.precision, ("fp32", "bf16"))
+        for name, known in (
+            ("vocabulary_kind", KINDS),
+            ("engine", ENGINES),
+            ("precision", PRECISIONS),
+        ):
+            _one_of(name, getattr(self, name), known)
 
     @property
     def task_names(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ _BALANCED: Final = 20_000
 
 @attrs.frozen(kw_only=True)
 class Parts:
-    """Text of a user in parts; `how` says in a sentence how they came about, `hash` which these are."""
+    """Text of a user in parts; `how` says how they came about, `hash` which these are."""
 
     data: Prepared
     how: str
@@ -52,9 +52,7 @@ def read_parts(source: Path, options: Options) -> Parts:
         vocabulary="", train=train, validation=corpus.validation, test=corpus.test,
         others=corpus.others, monolingual=_monolingual(corpus, train, options),
     )  # fmt: skip
-    return Parts(
-        data=data, how=how, hash=_hash(data), warnings=(*corpus.warnings, *_leaks(data))
-    )
+    return Parts(data=data, how=how, hash=_hash(data), warnings=(*corpus.warnings, *_leaks(data)))
 
 
 def _parted(corpus: Corpus, options: Options) -> tuple[Corpus, str]:
@@ -73,8 +71,10 @@ def _parted(corpus: Corpus, options: Options) -> tuple[Corpus, str]:
             remedy="give validation.* and test.*, or --set tasks=main,reverse,denoise",
         )
     parted, pairs = split(corpus.train, options.test_share)
-    parts = {name: tuple(pairs[n] for n in numbers) for name, numbers in parted.parts.items()}
-    return attrs.evolve(corpus, **parts), "connected groups of pairs, which share no sentence"
+    train, validation, test = (tuple(pairs[n] for n in parted.parts[name]) for name in PARTS)
+    return attrs.evolve(
+        corpus, train=train, validation=validation, test=test
+    ), "connected groups of pairs, which share no sentence"
 
 
 def _hash(data: Prepared) -> str:

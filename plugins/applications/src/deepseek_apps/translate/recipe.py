@@ -14,13 +14,14 @@ from torch.utils.data import DataLoader
 
 from deepseek_apps.translate.batching import cut, plan
 from deepseek_apps.translate.feeding import Batch, Batches
-from deepseek_apps.translate.loss import SmoothedLoss
-from deepseek_apps.translate.loss import loss_of as loss_of
+from deepseek_apps.translate.loss import SmoothedLoss, loss_of
 from deepseek_apps.translate.model import Translator
 from deepseek_apps.translate.prepared import VOCABULARY, read_prepared
 from deepseek_apps.translate.run_folder import Run, read_run
 from deepseek_apps.translate.tasks import make_tasks
 from deepseek_apps.translate.vocabulary import Vocabulary
+
+__all__ = ["loss_of", "make_data", "make_dev", "make_model", "make_rates"]
 
 
 def make_model(folder: str) -> SmoothedLoss:
@@ -63,7 +64,7 @@ def _texts(run: Run) -> tuple[Any, Vocabulary]:
 
 
 def _loader(batches: Batches) -> DataLoader[Any]:
-    return DataLoader(batches, batch_size=1, shuffle=False, collate_fn=_only)  # type: ignore[arg-type]
+    return DataLoader(batches, batch_size=1, shuffle=False, collate_fn=_only)
 
 
 def _only(samples: list[Batch]) -> Batch:

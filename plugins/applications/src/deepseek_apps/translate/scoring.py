@@ -14,7 +14,14 @@ import numpy as np
 
 from deepseek_core import errors
 
-_TOKENIZERS: Final = {"zh": "zh", "cmn": "zh", "ja": "char", "th": "char", "lo": "char", "km": "char"}
+_TOKENIZERS: Final = {
+    "zh": "zh",
+    "cmn": "zh",
+    "ja": "char",
+    "th": "char",
+    "lo": "char",
+    "km": "char",
+}
 """For languages that write no spaces: with the default, a whole sentence would be one word."""
 
 
@@ -66,10 +73,10 @@ class Scorer:
 
 def tokenizer_of(language: str) -> str:
     """The tokenizer of sacrebleu for a language, told by the start of its code."""
-    return _TOKENIZERS.get(language.split("-")[0].lower(), "13a")
+    return _TOKENIZERS.get(language.partition("-")[0].lower(), "13a")
 
 
 def _streams(references: Sequence[Sequence[str]]) -> list[list[str | None]]:
-    """sacrebleu wants the first reference of all texts, then the second; None where one lacks."""
+    """The first reference of all texts, then the second; None where a text has fewer."""
     most = max(map(len, references))
     return [[own[n] if n < len(own) else None for own in references] for n in range(most)]

@@ -56,7 +56,9 @@ def make_tasks(data: Prepared, vocabulary: Vocabulary, options: Options) -> list
     asked = options.task_names
     tasks = [_task(MAIN, vocabulary.tag(options.target_language), left, right, options)]
     if "reverse" in asked:
-        tasks.append(_task("reverse", vocabulary.tag(options.source_language), right, left, options))
+        tasks.append(
+            _task("reverse", vocabulary.tag(options.source_language), right, left, options)
+        )
     if "languages" in asked:
         for code, pairs in sorted(data.others.items()):
             rows = [vocabulary.encode([pair[side] for pair in pairs]) for side in (0, 1)]

@@ -70,8 +70,8 @@ def train_run(run: Run, context: applications.ApplicationContext) -> Result:
         return read_result(run.folder)
     recipe = write_recipe(run.folder / "recipe.toml", recipe_of(run))
     with _spending(run.folder):
-        report = train(recipe, context)
-        kept, scores = _choose(run, report["checkpoints"], context)
+        train(recipe, context)
+        kept, scores = _choose(run, _saved(run), context)
     model = load_model(run, run.folder / WEIGHTS)
     result = Result(
         kept=kept, validation=scores, cpu_s=_spent(run.folder),
@@ -145,6 +145,13 @@ def _choose(
     for path in run.folder.glob("step-*.safetensors"):
         path.unlink()
     return best, scores
+
+
+def _saved(run: Run) -> list[int]:
+    """Updates of which there is a checkpoint; a report has only those since the last resume."""
+    words = ["ckpt", "inspect", str(run.folder / "checkpoints"), "--json"]
+    answer = Child(words, run.folder, "inspect").wait(Limits(silent_s=300.0), lambda: 0)
+    return sorted({int(one["step"]) for one in answer.answer["checkpoints"]})
 
 
 def _exported(run: Run, step: int) -> Path:

@@ -85,14 +85,16 @@ class TransformerXL(nn.Module):
 
     The state is the last M inputs of every layer and which of them are there. Long input is
     taken in segments, so that memory grows with T and not with its square; that changes no
-    token. `rates` are the frequencies of the sinusoids of distances.
+    token. Ids are below `vocabulary`, which is 0 for features. `embed`, `layers` and `dropout` are
+    what it is made of; `rates` the frequencies of the sinusoids of distances; `_memories` the
+    names of the layers' states.
     """
 
     frame = 1
 
     def __init__(self, config: TransformerXLConfig) -> None:
         super().__init__()
-        self.config, self.width = config, config.width
+        self.config, self.width, self.vocabulary = config, config.width, config.vocabulary
         self.embed = _embedding(config)
         self.layers = nn.ModuleList(
             RelativeLayer(

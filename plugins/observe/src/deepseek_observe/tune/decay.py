@@ -124,11 +124,11 @@ def _followed(name: str, kwargs: Mapping[str, Any], tuned: Tuned, old: int | Non
                 found[key] = rescaled(found[key], old, tuned.batch)
         if name == "ExponentialLR" and isinstance(found.get("gamma"), float):
             found["gamma"] **= tuned.batch / old
-    key = _OWN_RATES.get(name)
-    if key is not None and isinstance(found.get(key), int | float) and found[key]:
+    own = _OWN_RATES.get(name)
+    if own is not None and isinstance(found.get(own), int | float) and found[own]:
         if isinstance(found.get("base_lr"), int | float):
-            found["base_lr"] *= tuned.rate / found[key]
-        found[key] = tuned.rate
+            found["base_lr"] *= tuned.rate / found[own]
+        found[own] = tuned.rate
     return found
 
 

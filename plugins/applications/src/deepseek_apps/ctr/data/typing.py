@@ -56,7 +56,7 @@ def inputs_like(given: TextTable, columns: Columns) -> Inputs:
             text.strip().lower() not in MISSING for text in given.column(name)
         ):
             raise errors.InputError(
-                f"{given.path}: the column {name} has no numbers, and the model reads numbers there",
+                f"{given.path}: the column {name} has no numbers, which the model reads there",
                 remedy="give the column as it was in the training",
             )
         numbers[name] = np.full(len(given), np.nan, np.float32) if found is None else found
@@ -147,13 +147,13 @@ def target_of(given: TextTable, options: Options) -> Ints:
 
 
 def _click(text: str, where: str, options: Options) -> int:
-    if options.click_from is not None:
+    if (least := options.least_click) is not None:
         try:
             value = float(text)
         except ValueError:
             value = math.nan
         if not math.isnan(value):
-            return int(value >= options.click_from)
+            return int(value >= least)
         raise errors.InputError(
             f"{where} is {text!r}, no number", remedy="correct it, or leave the row out"
         )

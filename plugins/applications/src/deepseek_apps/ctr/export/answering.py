@@ -11,6 +11,7 @@ import numpy as np
 
 from deepseek_apps.ctr.data.typing import inputs_like
 from deepseek_apps.ctr.export.model import COLUMNS_KEY, FILE, OUTPUT, feeds_of
+from deepseek_apps.ctr.options import Options
 from deepseek_apps.ctr.table import Columns
 from deepseek_apps.shared.tables import read_csv
 from deepseek_core import errors
@@ -25,7 +26,7 @@ def columns_of(path: Path) -> Columns:
         ArtifactError: it is missing, damaged, or another model.
     """
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
         model = onnx.load(path)
@@ -37,13 +38,16 @@ def columns_of(path: Path) -> Columns:
         ) from error
 
 
-def answers(target: Path, source: Path, session: Any) -> Iterator[Mapping[str, Any]]:
+def answers(
+    target: Path, source: Path, options: Options, session: Any
+) -> Iterator[Mapping[str, Any]]:
     """The probability of each row of a file.
 
     Raises:
         InputError: the file can't be read, or lacks a column.
     """
-    inputs = inputs_like(read_csv(source), columns_of(target / FILE))
+    given = read_csv(source, delimiter=options.delimiter or None, encoding=options.encoding)
+    inputs = inputs_like(given, columns_of(target / FILE))
     graph = session.load(target / FILE)
     plans: dict[int, Any] = {}
     for start in range(0, len(inputs), _BATCH):

@@ -7,6 +7,7 @@ import numpy as np
 from deepseek_apps.ctr.export.preprocessing import Prepared
 from deepseek_apps.ctr.export.writer import ML, GraphWriter
 from deepseek_apps.ctr.features.map import FeatureMap
+from deepseek_apps.ctr.table import Floats
 from deepseek_apps.ctr.trees.forest import LEAF, Forest
 from deepseek_apps.ctr.trees.members import TreeMembers
 
@@ -24,7 +25,7 @@ def write_trees(
     return write_forest(writer, inputs, members.forest)
 
 
-def _statistics(writer: GraphWriter, ids: str, features: FeatureMap, table: np.ndarray) -> str:  # type: ignore[type-arg]
+def _statistics(writer: GraphWriter, ids: str, features: FeatureMap, table: Floats) -> str:
     starts = np.cumsum([0, *(field.num_ids for field in features.categories)])[None, :-1]
     at = writer.add("Add", ids, writer.constant(starts, np.int64))
     return writer.add("Gather", writer.constant(table), at)

@@ -89,8 +89,8 @@ def _write_end(writer: GraphWriter, stack: Stack, logits: dict[str, str]) -> Non
 
 def _interpolated(writer: GraphWriter, logits: str, calibration: Calibration) -> str:
     """The curve through points, (N, 1): the segment is found by counting points below."""
-    points = np.float32(calibration.points)
-    levels = np.float32(calibration.levels)
+    points = np.array(calibration.points, np.float32)
+    levels = np.array(calibration.levels, np.float32)
     first, last = writer.constant(points[0]), writer.constant(points[-1])
     held = writer.add("Clip", logits, first, last)
     above = writer.add("GreaterOrEqual", held, writer.constant(points[None, 1:-1]))
@@ -120,7 +120,7 @@ def export_stack(stack: Stack, path: Path, sample: Inputs) -> Path:
     if not apart <= _TOLERANCE:
         raise errors.InputError(
             f"the exported model differs from the trained one by {apart:.2g}",
-            remedy="train again with smaller l2 or rate: log odds this large lose digits in float32",
+            remedy="train again with another rate: log odds this large lose digits in float32",
         )
     with console.whole_file(path) as partial:
         partial.write_bytes(content)

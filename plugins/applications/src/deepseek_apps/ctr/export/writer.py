@@ -37,7 +37,9 @@ class GraphWriter:
         """The name of a vector of whole numbers, as axes and shapes are given."""
         return self.constant(values, np.int64)
 
-    def add(self, operator: str, *inputs: str, name: str = "", domain: str = "", **attributes: Any) -> str:  # fmt: skip
+    def add(
+        self, operator: str, *inputs: str, name: str = "", domain: str = "", **attributes: Any
+    ) -> str:
         """The name of what an operator makes of these inputs."""
         from onnx import helper
 

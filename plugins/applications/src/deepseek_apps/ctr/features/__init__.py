@@ -1,1 +1,1 @@
-"""Features, fitted on the training part alone: bins, logarithms, vocabularies, target statistics."""
+"""Features, fitted on the training part alone: bins, logarithms, vocabularies, statistics."""

@@ -37,6 +37,11 @@ class FeatureMap:
     categories: tuple[Vocabulary, ...]
 
     @property
+    def fields(self) -> tuple[NumberField | Vocabulary, ...]:
+        """All fields, in the order of their ids."""
+        return (*self.numbers, *self.categories)
+
+    @property
     def columns(self) -> Columns:
         """The columns that it reads."""
         return Columns(
@@ -47,7 +52,7 @@ class FeatureMap:
     @property
     def offsets(self) -> Ints:
         """Where each field's rows begin in the table, and their number at the end."""
-        sizes = [field.num_ids for field in (*self.numbers, *self.categories)]
+        sizes = [field.num_ids for field in self.fields]
         return np.cumsum([0, *sizes])
 
     def category_ids(self, inputs: Inputs) -> Ints:

@@ -36,7 +36,7 @@ class NumberField:
 
     def bins(self, values: Floats) -> Ints:
         """1 more than how many edges lie below each value; 0 for NaN."""
-        found = np.searchsorted(np.float32(self.edges), values, side="left") + 1
+        found = np.searchsorted(np.array(self.edges, np.float32), values, side="left") + 1
         return np.where(np.isnan(values), MISSING, found).astype(np.int64)
 
     def scaled(self, values: Floats) -> Floats:

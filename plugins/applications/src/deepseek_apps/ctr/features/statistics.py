@@ -23,7 +23,7 @@ class Statistics:
 
     def values(self, ids: Ints) -> Floats:
         """The statistic of each id."""
-        found: Floats = np.float32(self.shares)[ids]
+        found: Floats = np.array(self.shares, np.float32)[ids]
         return found
 
 

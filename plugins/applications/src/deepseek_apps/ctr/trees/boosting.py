@@ -35,6 +35,8 @@ GRID: Final = tuple(
 """All combinations that tuning tries; the number of trees is found within each."""
 SMALL_GRID: Final = tuple(one for one in GRID if one.rate == 0.06 and one.least_in_leaf == 20)
 """The combinations that a quick tuning tries."""
+GRIDS: Final = {"full": GRID, "small": SMALL_GRID, "none": (BoostingSettings(),)}
+"""What is tried, by the option's name; of one there is no choice."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -67,11 +69,13 @@ def fit_boosting(
 def tuned(
     train: Labeled,
     validation: Labeled,
-    grid: Sequence[BoostingSettings] = GRID,
+    grid: Sequence[BoostingSettings],
     categories: Sequence[int] = (),
 ) -> BoostingSettings:
     """The settings of the least validation log loss, over the grid and the number of trees."""
     best, least = grid[0], float("inf")
+    if len(grid) == 1:
+        return best
     for one in grid:
         most = attrs.evolve(one, rounds=_MOST_ROUNDS if one.rate < 0.05 else _MOST_ROUNDS // 2)
         model = fit_boosting(train, most, seed=0, categories=categories)

@@ -65,7 +65,7 @@ def statistics_table(features: FeatureMap, table: Table) -> Floats:
         fit_statistics(ids[:, at], table.target, field.num_ids, PRIOR)
         for at, field in enumerate(features.categories)
     ]
-    return np.float32([share for one in fitted for share in one.shares])
+    return np.array([share for one in fitted for share in one.shares], np.float32)
 
 
 def fit_members(
