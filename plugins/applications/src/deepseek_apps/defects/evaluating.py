@@ -164,7 +164,7 @@ def _figures(model: Model, truth: Truth) -> Mapping[applications.Measure, Figure
 
 
 def _of(values: Array | None, rows: Any) -> Array:
-    return np.asarray(values)[rows]
+    return np.asarray(np.asarray(values)[rows])
 
 
 def _pixel_auroc(said: Said, rows: Array, truth: Truth) -> float:
