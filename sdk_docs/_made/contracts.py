@@ -11,7 +11,7 @@ import examples
 
 import deepseek_core
 from deepseek_core.contracts import compression, place
-from deepseek_core.runtime import training
+from deepseek_core.runtime import applications, training
 from deepseek_core.runtime.calibration import Measurement
 from deepseek_core.runtime.comparison import Comparison, Row
 from deepseek_core.runtime.result import Result
@@ -34,6 +34,7 @@ GROUPS: Final = {
     "Compressors": ("CompressorSpec", "Compressor", "Packed", "OpenedCompressor"),
     "Executors": ("ExecutorSpec", "Executor"),
     "Commands": ("CommandSpec",),
+    "Applications": ("ApplicationSpec",),
     "Checks": ("CheckSpec", "Finding"),
     "Settings": ("Secret",),
     "Telling what happens": ("emit",),
@@ -50,6 +51,12 @@ LAUNCHERS: Final = (
     training.Launcher, training.LaunchNode, training.Command, training.Started,
     training.CommandState,
 )  # fmt: skip
+APPLICATIONS: Final = (
+    applications.Application, applications.ApplicationContext, applications.DataCard,
+    applications.Evaluation, applications.Score, applications.Measure, applications.Difference,
+    applications.Curve, applications.Offer, applications.OpenedApplication,
+    applications.OptionField,
+)  # fmt: skip
 # Given back by a session; not exported, since nobody makes them.
 PLANS: Final = (
     Result, Measurement, Comparison, Row, Placement, Problem, StageOptions, Candidate, Crossover,
@@ -61,6 +68,7 @@ ELSEWHERE: Final = {
     "Rules",
     "Server",
     "Session",
+    "applications",
     "compression",
     "console",
     "errors",
@@ -92,6 +100,8 @@ def page() -> str:
     parts += map(section, TRAINING)
     parts += ["## Launchers of executors", "In the module `deepseek_core.training`."]
     parts += map(section, LAUNCHERS)
+    parts += ["## Jobs of applications", "In the module `deepseek_core.applications`."]
+    parts += map(section, APPLICATIONS)
     parts += ["## Compression of models", "In the module `deepseek_core.compression`."]
     parts += [section(getattr(compression, name)) for name in compression.__all__]
     return "\n\n".join(parts)

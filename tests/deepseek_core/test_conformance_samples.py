@@ -21,6 +21,7 @@ FILES = {
     "frontend": "frontends",
     "command": "commands",
     "executor": "executors",
+    "application": "applications",
     "device": "devices",
 }
 ALL = [(kind, name, rule) for kind, samples in SAMPLES.items() for name, rule in samples.items()]

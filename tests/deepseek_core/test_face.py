@@ -8,7 +8,7 @@ import deepseek_core
 from deepseek_core import hooks
 from deepseek_core.discovery.hooks import HOOK_NAMES
 
-MOST_NAMES = 59
+MOST_NAMES = 61
 SPECS = [getattr(hooks, name) for name in HOOK_NAMES]
 
 
@@ -56,6 +56,7 @@ def test_each_hook_is_documented_with_an_example(spec):
 def test_the_hooks_of_the_page_are_these():
     assert HOOK_NAMES == (
         "ds_on_event",
+        "ds_register_applications",
         "ds_register_checks",
         "ds_register_commands",
         "ds_register_compressors",

@@ -221,7 +221,7 @@ def test_findings_come_from_scrubs_and_checks_and_go_with_a_repair(site: Site) -
         assert len(look(store).findings) == 1
         status = look(store)
         assert not status.healthy
-        assert 'findings{what="stripe",kind="corrupt-payload"} 1' in render(status)
+        assert b'findings{kind="corrupt-payload",what="stripe"} 1' in render(status)[0]
         page = site.home / "page.html"
         write_status_page(page, status, None)
         assert "corrupt-payload" in page.read_text()

@@ -118,10 +118,10 @@ def test_metrics_are_served_beside_a_writer_until_the_server_is_stopped(home, ho
     words = ("serve-metrics", home, "--port", "0", "--every", "0")
     with start(*words) as process:
         url = ready(process)
-        assert 'deepseek_store_objects{tier="hot"} 2\n' in read(url)
+        assert 'deepseek_store_objects{tier="hot"} 2.0\n' in read(url)
         with Store(home, shared=True) as store:
             store.put("third", b"x")
-        assert 'deepseek_store_objects{tier="hot"} 3\n' in read(url)
+        assert 'deepseek_store_objects{tier="hot"} 3.0\n' in read(url)
         process.send_signal(how)
         _, told = process.communicate(timeout=LIMIT_S)
     assert process.returncode == code

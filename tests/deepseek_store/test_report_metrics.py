@@ -10,7 +10,8 @@ import pytest
 
 from deepseek_core import errors
 from deepseek_store import Policy, Store
-from deepseek_store.report.metrics import CONTENT_TYPE, Metric, MetricsServer, metrics, render
+from deepseek_store.report.metrics import metrics, render
+from deepseek_store.report.metrics_server import MetricsServer
 from deepseek_store.report.page import write_status_page
 from deepseek_store.report.status import look
 
@@ -33,6 +34,12 @@ def store(tmp_path):
         yield opened
 
 
+def text_of(status):
+    """What a scraper that asks for no format gets."""
+    body, _ = render(status)
+    return body.decode()
+
+
 def values(text):
     """Samples by name and labels, of text that the format allows."""
     found = {}
@@ -46,7 +53,7 @@ def values(text):
 
 
 def test_every_sample_stands_below_its_help_and_type(store):
-    text = render(look(store))
+    text = text_of(look(store))
     assert text.endswith("\n")
     seen = None
     for line in text.splitlines():
@@ -68,11 +75,11 @@ def test_the_figures_are_those_of_the_store(store):
     store.maintenance.pin("k9", "hot")
     store.get("k1")
     store.get("k1")
-    found = values(render(look(store)))
+    found = values(text_of(look(store)))
     assert found['objects{tier="hot"}'] == 6
     assert found['objects{tier="cold"}'] == 4
     assert found['object_bytes{tier="cold"}'] == 40_000
-    assert found['stripes{tier="cold",code="RS(4,2)"}'] == len(store.parts.state.stripes)
+    assert found['stripes{code="RS(4,2)",tier="cold"}'] == len(store.parts.state.stripes)
     assert found["snapshots"] == found["pins"] == 1
     assert found["cache_misses_total"] >= 1
     assert found["cache_hits_total"] >= 1
@@ -94,27 +101,24 @@ def test_a_log_that_lacks_a_copy_is_up_and_says_what_it_lacks(tmp_path):
     assert not hot.unreachable and list(hot.away) == [str(tmp_path / "mirror")]
     assert (hot.domains, hot.domains_configured) == (1, 2)
     assert not status.healthy
-    assert values(render(status))['tier_up{tier="hot"}'] == 1
+    assert values(text_of(status))['tier_up{tier="hot"}'] == 1
     write_status_page(tmp_path / "page.html", status, None)
     told = html.unescape((tmp_path / "page.html").read_text())
     assert "hot can't be reached" not in told
     assert f"hot: {tmp_path / 'mirror'} is away: there is no such folder" in told
 
 
-def test_labels_are_quoted():
-    metric = Metric(name="x", kind="gauge", help="a\\b\nc", samples=(({"l": 'a"b\\c\nd'}, 1.5),))
-    assert list(metric.lines()) == [
-        "# HELP deepseek_store_x a\\\\b\\nc",
-        "# TYPE deepseek_store_x gauge",
-        'deepseek_store_x{l="a\\"b\\\\c\\nd"} 1.5',
-    ]
-
-
 def test_a_server_answers_scrapers_and_no_one_else(store):
     with MetricsServer(store, keep_s=0.0) as server:
         with urllib.request.urlopen(server.url, timeout=30) as answer:
-            assert answer.headers["Content-Type"] == CONTENT_TYPE
+            assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
             assert values(answer.read().decode())['objects{tier="hot"}'] == 10
+        asking = urllib.request.Request(
+            server.url, headers={"Accept": "application/openmetrics-text; version=1.0.0"}
+        )
+        with urllib.request.urlopen(asking, timeout=30) as answer:
+            assert "openmetrics" in answer.headers["Content-Type"]
+            assert answer.read().endswith(b"# EOF\n")
         with pytest.raises(urllib.error.HTTPError, match="404") as refused:
             urllib.request.urlopen(server.url.replace("/metrics", "/etc"), timeout=30)
         refused.value.close()

@@ -13,7 +13,7 @@ ALLOWED = {
     "deepseek_core.contracts.compressor:CompressorSpec.lossy": _TOLD,
     "deepseek_core.contracts.tier:TierSpec.capabilities": _TOLD,
     "*:*._repr_html_": "notebooks call it by name",
-    "deepseek_store.report.metrics:_Handler.do_GET": "http.server calls it by name",
+    "deepseek_store.report.metrics_server:_Handler.do_GET": "http.server calls it by name",
     "deepseek_storage_s3.tls_relay:_Handler.do_*": "http.server calls them by name",
     "deepseek_store.maintenance:Maintenance.unpin": "users call it (howto/move_and_pin.md)",
     "deepseek_compress.train.intervals:over_seeds": "benchmarks give figures over seeds by it",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from deepseek_core.contracts import errors as errors
     from deepseek_core.contracts import event as events
     from deepseek_core.contracts import place as places
+    from deepseek_core.contracts.application import ApplicationSpec
     from deepseek_core.contracts.artifact import Artifact
     from deepseek_core.contracts.batching import Batching
     from deepseek_core.contracts.check import CheckSpec, Finding
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from deepseek_core.discovery import hooks as hooks
     from deepseek_core.discovery.hooks import hookimpl
     from deepseek_core.discovery.listeners import emit
+    from deepseek_core.runtime import applications as applications
     from deepseek_core.runtime import training as training
     from deepseek_core.runtime.compressors import OpenedCompressor, open_compressor
     from deepseek_core.runtime.plan import Plan
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 
 # name -> the module below this package that owns it
 _HOME = {
+    "ApplicationSpec": "contracts.application",
     "Artifact": "contracts.artifact",
     "Batching": "contracts.batching",
     "BoundCall": "contracts.device",
@@ -107,6 +110,7 @@ _HOME = {
     "open_tier": "runtime.tiers",
 }
 _MODULES = {
+    "applications": "runtime.applications",
     "compression": "contracts.compression",
     "console": "cli.console",
     "errors": "contracts.errors",
@@ -117,6 +121,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "ApplicationSpec",
     "Artifact",
     "Batching",
     "BoundCall",
@@ -164,6 +169,7 @@ __all__ = [
     "TierSpec",
     "Work",
     "Workload",
+    "applications",
     "as_array",
     "compression",
     "console",

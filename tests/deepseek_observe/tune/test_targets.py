@@ -8,7 +8,8 @@ import pytest
 from tune_kit import CLASSES, RECIPE
 
 from deepseek_core import errors
-from deepseek_observe.tune.recipe import Tuned, read_recipe, tuned_tables
+from deepseek_observe.tune.decay import Tuned
+from deepseek_observe.tune.recipe import read_recipe, tuned_tables
 from deepseek_observe.tune.target import open_target
 from deepseek_observe.tune.toml import as_toml
 

@@ -17,6 +17,7 @@ from deepseek_observe.cli.tune_command import main
 from deepseek_observe.tune import tune as tuning
 from deepseek_observe.tune.errors import Diverges
 from deepseek_observe.tune.fits import Verdict
+from deepseek_observe.tune.worker import may_be_at_work, this_worker
 
 
 class AllFits:
@@ -103,12 +104,38 @@ def test_a_rate_that_diverges_is_refused_and_the_one_told_instead_holds(roomy, c
     assert json.loads(capsys.readouterr().out)["tuned"]["rule"] == "given"
 
 
-def test_a_search_goes_on_where_it_was(roomy, capsys):
+KILLED_WORKER = """
+import os, signal
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from deepseek_observe.tune.worker import WORKER, this_worker
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+study = optuna.load_study(study_name="tune", storage=JournalStorage(JournalFileBackend("s.log")))
+study.ask().set_user_attr(WORKER, this_worker())
+study.ask()  # killed before it said who it is
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_trial_is_at_work_as_long_as_its_process_lives():
+    mine = this_worker()
+    assert may_be_at_work(mine)
+    assert may_be_at_work({**mine, "host": "elsewhere", "pid": 2**22})
+    assert not may_be_at_work({**mine, "began": mine["began"] - 1})
+    assert not may_be_at_work({**mine, "pid": 2**30})
+    assert not may_be_at_work(None)
+
+
+def test_a_search_goes_on_where_it_was_and_counts_no_trial_of_the_dead(roomy, capsys):
     pytest.importorskip("optuna")
     words = ["train.py:build", "--batch", "20:80", "--study", "s.log", "--json", "--trials"]
     assert main([*words, "3"]) == 0
     first = json.loads(capsys.readouterr().out)["search"]
     assert first["finished"] + first["pruned"] == 3
+    killed = subprocess.run([sys.executable, "-c", KILLED_WORKER], check=False, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
     assert main([*words, "5"]) == 0
     more = json.loads(capsys.readouterr().out)
     assert more["search"]["finished"] + more["search"]["pruned"] == 5

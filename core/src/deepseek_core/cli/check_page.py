@@ -24,6 +24,7 @@ _NAMES: Final = {
     "frontend": "Frontend",
     "command": "Command",
     "executor": "Executor",
+    "application": "Application",
     "traces": "What its use leaves behind",
     "own": "The plugin's own rules",
 }

@@ -18,7 +18,8 @@ EXAMPLES: Final = """examples:
   ds-sdk new-plugin device acme_npu
   ds-sdk new-plugin storage-tier acme_tape --folder plugins/tape
   ds-sdk new-plugin command acme_flash --dist acme-tools --author "Ada Lovelace"
-kinds: device, storage-tier, strategy, compressor, model-compressor, frontend, command, executor"""
+kinds: device, storage-tier, strategy, compressor, model-compressor, frontend, command, executor,
+  application"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
 from deepseek_core.contracts.errors import ConfigError
-from deepseek_core.contracts.stage import Array
 from deepseek_core.contracts.units import as_names, check_locator, check_name
+
+if TYPE_CHECKING:  # a plugin that offers a compressor loads none of them
+    from deepseek_core.contracts.stage import Array
 
 
 @attrs.frozen(kw_only=True)

@@ -10,11 +10,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
-from deepseek_core.contracts.stage import Array, Operation, Stage, Task
 from deepseek_core.contracts.task import LatencyClass, Workload
 from deepseek_core.contracts.units import (
     as_names,
@@ -23,6 +22,9 @@ from deepseek_core.contracts.units import (
     check_locator,
     check_name,
 )
+
+if TYPE_CHECKING:  # a plugin that offers a device loads none of them
+    from deepseek_core.contracts.stage import Array, Operation, Stage, Task
 
 Evidence = Literal["hardware", "cpu-runtime", "emulator", "model"]
 Source = Literal["measured", "model", "prior"]

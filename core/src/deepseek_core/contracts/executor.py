@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
-from deepseek_core.contracts.stage import Array
 from deepseek_core.contracts.units import as_names, check_locator, check_name
+
+if TYPE_CHECKING:  # a plugin that offers an executor loads none of them
+    from deepseek_core.contracts.stage import Array
 
 
 @attrs.frozen(kw_only=True)

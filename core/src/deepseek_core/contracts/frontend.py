@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import attrs
 
 from deepseek_core.contracts.device import Support
-from deepseek_core.contracts.stage import Operation
 from deepseek_core.contracts.units import as_names, check_locator, check_name
 
 if TYPE_CHECKING:  # a plugin that offers a frontend loads none of them
     from deepseek_core.contracts.artifact import Artifact
     from deepseek_core.contracts.batching import BatchChoice
     from deepseek_core.contracts.graph import Graph
+    from deepseek_core.contracts.stage import Operation
 
-Supporters = Callable[[Operation], dict[str, Support]]
+Supporters = Callable[["Operation"], dict[str, Support]]
 """Asks the devices present about one operation: device id -> support."""
 
 

@@ -75,6 +75,7 @@ FAMILIES: Final = tuple(
         ("command", hooks.ds_register_commands, "CommandSpec", "commands"),
         ("executor", hooks.ds_register_executors, "ExecutorSpec", "executors"),
         ("check", hooks.ds_register_checks, "CheckSpec", "checks"),
+        ("application", hooks.ds_register_applications, "ApplicationSpec", "applications"),
     )
 )
 LISTENER: Final = Family(kind="listener", spec=hooks.ds_on_event)

@@ -25,6 +25,7 @@ from deepseek_core.contracts.errors import PluginError
 from deepseek_core.discovery.strangers import attribute, one_line, raise_if_ours, text_of
 
 if TYPE_CHECKING:
+    from deepseek_core.contracts.application import ApplicationSpec
     from deepseek_core.contracts.check import CheckSpec
     from deepseek_core.contracts.command import CommandSpec
     from deepseek_core.contracts.compressor import CompressorSpec
@@ -126,6 +127,15 @@ def ds_register_checks(ctx: HostContext) -> Iterable[CheckSpec]:
     """Offer rows of `ds-sdk doctor`.
 
     Example: `return [CheckSpec(name="firmware", run="acme.firmware:check")]`
+    """
+    raise NotImplementedError
+
+
+@_spec
+def ds_register_applications(ctx: HostContext) -> Iterable[ApplicationSpec]:
+    """Offer jobs of `ds-sdk app`, from a user's data to files that answer.
+
+    Example: `return [ApplicationSpec(name="churn", tasks=["churn"], data="CSV", factory=...)]`
     """
     raise NotImplementedError
 

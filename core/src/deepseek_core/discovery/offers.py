@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "advise": "deepseek-observe",
     "tune": "deepseek-observe",
     "monitor": "deepseek-observe",
+    "app": "deepseek-apps",
 }
 
 

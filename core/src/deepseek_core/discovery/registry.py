@@ -18,6 +18,7 @@ from deepseek_core.discovery.strangers import one_line, raise_if_ours
 from deepseek_core.discovery.switches import Switches
 
 if TYPE_CHECKING:
+    from deepseek_core.contracts.application import ApplicationSpec
     from deepseek_core.contracts.check import CheckSpec
     from deepseek_core.contracts.command import CommandSpec
     from deepseek_core.contracts.compressor import CompressorSpec
@@ -79,6 +80,7 @@ class Registry:
     commands: tuple[Registered[CommandSpec], ...] = ()
     executors: tuple[Registered[ExecutorSpec], ...] = ()
     checks: tuple[Registered[CheckSpec], ...] = ()
+    applications: tuple[Registered[ApplicationSpec], ...] = ()
     resolved: tuple[EntryPoint, ...] = attrs.field(default=(), repr=False)
     settings: Mapping[str, Mapping[str, object]] = attrs.field(factory=dict, repr=False)
     listener_errors: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)

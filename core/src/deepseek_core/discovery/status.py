@@ -25,7 +25,7 @@ class Status(StrEnum):
 
 KINDS: Final = (
     "device", "tier", "strategy", "compressor", "frontend", "command", "executor", "check",
-    "listener",
+    "application", "listener",
 )  # fmt: skip
 """What a plugin can offer; one for each hook."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -11,10 +11,9 @@ from deepseek_core.contracts.compressor import Compressor
 from deepseek_core.contracts.errors import ConfigError, PluginError
 from deepseek_core.discovery.current import current_plugins
 from deepseek_core.discovery.registry import blamed, load_locator
-from deepseek_core.discovery.settings import fitted
-from deepseek_core.discovery.strangers import one_line
 from deepseek_core.discovery.switches import suggestion
 from deepseek_core.discovery.watch import watched
+from deepseek_core.runtime.options import Wording, resolved
 
 if TYPE_CHECKING:
     from deepseek_core.contracts.compression.score import Score
@@ -54,16 +53,15 @@ def open_compressor(
         DeepSeekError: what its probe or the compressor itself says, when it can't be used here.
     """
     found = _find(name, (current_plugins() if registry is None else registry).compressors)
-    resolved = _resolved(found, dict(options or {}))
+    wording = Wording(where=f"step {found.record.name!r}", place="step")
+    told = resolved(found, dict(options or {}), wording)
     _probe(found)
     with watched(found.plugin, f"making compressor {name}"):
         factory = load_locator(found.record.factory, plugin=found.plugin, dist=found.dist)
         with blamed(found, f"can't make compressor {name}"):
-            made = factory(**resolved)
+            made = factory(**told)
     _check_kind(found, made)
-    return OpenedCompressor(
-        spec=found.record, compressor=made, options=resolved, version=found.version
-    )
+    return OpenedCompressor(spec=found.record, compressor=made, options=told, version=found.version)
 
 
 def _find(name: str, offered: Iterable[Registered[CompressorSpec]]) -> Registered[CompressorSpec]:
@@ -86,51 +84,6 @@ def _probe(found: Registered[CompressorSpec]) -> None:
             probe = load_locator(found.record.probe, plugin=found.plugin, dist=found.dist)
             with blamed(found, f"can't probe compressor {found.record.name}"):
                 probe()
-
-
-def _resolved(found: Registered[CompressorSpec], given: dict[str, Any]) -> dict[str, Any]:
-    """The options with their defaults, each as its annotation wants it."""
-    where = f"step {found.record.name!r}"
-    if found.record.options is None:
-        if given:
-            raise ConfigError(f"{where} has no options; given {', '.join(given)}")
-        return {}
-    kind = load_locator(found.record.options, plugin=found.plugin, dist=found.dist)
-    if not (isinstance(kind, type) and attrs.has(kind)):
-        raise PluginError(f"plugin {found.plugin!r}: {found.record.options} is not an attrs class")
-    hints = get_type_hints(kind)
-    names = [field.alias or field.name for field in attrs.fields(kind) if field.init]
-    for key in given:
-        if key not in names:
-            close = suggestion(str(key), names)
-            known = f"its options: {', '.join(names) or 'none'}"
-            raise ConfigError(f"{where} has no option {key!r}", remedy=close or known)
-    needed = [
-        field.alias or field.name
-        for field in attrs.fields(kind)
-        if field.init and field.default is attrs.NOTHING
-    ]
-    for name in needed:
-        if name not in given:
-            raise ConfigError(f"{where} needs {name}", remedy=f"add {name} to the step")
-    values = {key: _value(value, hints.get(key, object), f"{where}: {key}")
-              for key, value in given.items()}  # fmt: skip
-    try:
-        made = kind(**values)
-    except ConfigError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where}: {one_line(error)}", remedy="correct the step") from error
-    return {name: getattr(made, name) for name in names}
-
-
-def _value(value: Any, hint: Any, where: str) -> Any:
-    try:
-        return fitted(value, hint)
-    except (ValueError, TypeError) as error:
-        raise ConfigError(
-            f"{where} must be {error}, got {value!r}", remedy="correct the step"
-        ) from error
 
 
 def _check_kind(found: Registered[CompressorSpec], made: object) -> None:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
+    from deepseek_core.testing.application import ApplicationConformance
     from deepseek_core.testing.command import CommandConformance
     from deepseek_core.testing.compressor import CompressorConformance
     from deepseek_core.testing.device import DeviceConformance
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 # name -> the module of this package that owns it
 _HOME = {
+    "ApplicationConformance": "application",
     "CommandConformance": "command",
     "CompressorConformance": "compressor",
     "DeviceCase": "device_case",
@@ -59,6 +61,7 @@ _HOME = {
 }
 
 __all__ = [
+    "ApplicationConformance",
     "CommandConformance",
     "CompressorConformance",
     "DeviceCase",

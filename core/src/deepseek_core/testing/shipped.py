@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from deepseek_core.contracts.errors import PluginError
 from deepseek_core.discovery.registry import Registered
+from deepseek_core.testing.application import ApplicationConformance
 from deepseek_core.testing.command import CommandConformance
 from deepseek_core.testing.compressor import CompressorConformance
 from deepseek_core.testing.device import DeviceConformance
@@ -23,6 +24,7 @@ from deepseek_core.testing.subject import entry_points_of, records_of, registry_
 from deepseek_core.testing.tier import TierConformance
 
 CLASSES: Final[dict[str, type[PluginConformance]]] = {
+    "application": ApplicationConformance,
     "command": CommandConformance,
     "compressor": CompressorConformance,
     "device": DeviceConformance,

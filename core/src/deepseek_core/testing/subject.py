@@ -27,6 +27,7 @@ FIELDS: Final = {
     "command": "commands",
     "executor": "executors",
     "check": "checks",
+    "application": "applications",
 }
 """Kind of record -> the field of the registry that holds it."""
 

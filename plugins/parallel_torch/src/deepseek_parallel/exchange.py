@@ -55,6 +55,10 @@ class Layout:
         """Bytes of a slot for what a ratio keeps of a slice."""
         return packet.slot_nbytes(self.longest, num_kept(self.longest, ratio))
 
+    def room_nbytes(self, ratio: float) -> int:
+        """Bytes of a packet in such a slot; one whose places are odd leaves its least values."""
+        return packet.room_nbytes(self.longest, num_kept(self.longest, ratio))
+
     @property
     def payload_nbytes(self) -> int:
         """Bytes that one rank sends for one exchange, without headers of the network."""

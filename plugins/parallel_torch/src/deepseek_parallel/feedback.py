@@ -47,7 +47,7 @@ class Feedback:
         packets, self._sent = [], []
         for owner in range(self.layout.ranks):
             part = slice(*self.layout.bounds(owner))
-            data, sent = _packed(self._residual[part], self.layout.ratio)
+            data, sent = self._packed(self._residual[part], self.layout.ratio)
             packets.append(data)
             self._sent.append((part, sent))
         return packets
@@ -62,7 +62,7 @@ class Feedback:
         bad = _first_bad(self._left)
         if bad is not None:
             return packet.encode_bad(part.start + bad)
-        data, sent = _packed(self._left, self.layout.ratio_of_sum)
+        data, sent = self._packed(self._left, self.layout.ratio_of_sum)
         self._left[sent.places] -= sent.values
         return data
 
@@ -78,12 +78,12 @@ class Feedback:
             change[slice(*self.layout.bounds(owner))][one.places] = one.values
         return change
 
-
-def _packed(values: Vector, ratio: float) -> tuple[bytes, Sparse]:
-    """The largest of a slice as a packet, and what its receiver will read in it."""
-    places = largest(values, num_kept(len(values), ratio))
-    data = packet.encode(places, values[places], len(values))
-    return data, packet.decode(data, len(values))
+    def _packed(self, values: Vector, ratio: float) -> tuple[bytes, Sparse]:
+        """The largest of a slice as a packet, and what its receiver will read in it."""
+        places = largest(values, num_kept(len(values), ratio))
+        room = self.layout.room_nbytes(ratio)
+        data = packet.encode_within(places, values[places], len(values), room)
+        return data, packet.decode(data, len(values))
 
 
 def _first_bad(values: Vector) -> int | None:

@@ -24,7 +24,7 @@ def ds_register_compressors(ctx: HostContext) -> Iterable[CompressorSpec]:
             name="topk",
             target="gradient",
             factory="deepseek_parallel.codec.compressor:TopK",
-            summary="the largest 1 % of a gradient, in 12 bits each",
+            summary="the largest 1 % of a gradient, in 11 bits each",
         )
     ]
 

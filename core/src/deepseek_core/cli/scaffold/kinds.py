@@ -90,5 +90,13 @@ KINDS: Final = {
             usage="ds-sdk list-plugins --kind executor",
             needs=(_NUMPY,),
         ),
+        Kind(
+            name="application",
+            module="application",
+            conformance="TestRowClasses",
+            summary="an application that learns classes of rows of a CSV file",
+            usage="ds-sdk app $name prepare work --data rows.csv",
+            needs=("attrs>=23.2", _NUMPY, _ONNX),
+        ),
     )
 }

@@ -121,7 +121,8 @@ def _wanted(args: argparse.Namespace) -> Wanted:
 
 
 def _write(path: Path, target: Target, outcome: Outcome) -> None:
-    from deepseek_observe.tune.recipe import Tuned, tuned_tables
+    from deepseek_observe.tune.decay import Tuned
+    from deepseek_observe.tune.recipe import tuned_tables
     from deepseek_observe.tune.toml import as_toml
 
     plan = outcome.plan

@@ -115,13 +115,22 @@ def _edge(losses: Sequence[float], levels: Sequence[float]) -> int:
 
 @attrs.frozen(kw_only=True)
 class Course:
-    """What all contestants run: batches of `batch`, up to `steps` steps, on `train`."""
+    """What all contestants run: batches of `batch`, up to `steps` steps, on `train`.
+
+    `factors` are what the training's own schedule makes of the rate, over its whole length: a run
+    goes through all of it, as short as it is.
+    """
 
     batch: int
     steps: int
     train: Numbers
     held: Numbers
     seed: int
+    factors: tuple[float, ...] = ()
+
+    def rate(self, peak: float, step: int, steps: int) -> float:
+        """The rate of a step out of `steps`, where the highest is `peak`."""
+        return peak * self.factors[step * len(self.factors) // steps] if self.factors else peak
 
 
 def steps_of(samples: int, batch: int, total: int | None, *, is_asked: bool) -> int:
@@ -246,7 +255,8 @@ def _go_on(problem: Problem, one: Contestant, stream: Stream, steps: int, course
     assert one.moment is not None
     restore(problem, one.moment)
     while one.steps < steps:
-        if not math.isfinite(problem.step(stream.take(course.batch), one.rate)):
+        rate = course.rate(one.rate, one.steps, course.steps)
+        if not math.isfinite(problem.step(stream.take(course.batch), rate)):
             one.loss = math.inf
             return
         one.steps += 1

@@ -16,16 +16,20 @@ import torch
 from torch.nn import functional
 
 from deepseek_core import console, errors
+from deepseek_observe.tune.decay import (
+    Tuned,
+    own_rate,
+    rate_factors,
+    rescaled,
+    scheduled,
+    takes_warmup,
+)
 
 _FILES: Final = (
     ("model", "factory"), ("data", "factory"), ("optimizer", "factory"), ("loss", "function"),
     ("scheduler", "factory"), ("evaluate", "factory"), ("checkpoint", "failures"),
 )  # fmt: skip
 """Keys that may name a file beside the recipe."""
-_COUNTS: Final = ("T_max", "T_0", "total_iters", "total_steps", "step_size", "milestones")
-"""Arguments of torch's schedulers that are numbers of steps."""
-_WARMED: Final = "deepseek_observe.tune.schedule:warmed"
-_BY_LOSS: Final = "ReduceLROnPlateau"
 
 
 @attrs.frozen(kw_only=True)
@@ -72,7 +76,19 @@ class Recipe:
     @property
     def warms(self) -> bool:
         """Whether a warm-up can stand before its schedule."""
-        return self.get("scheduler").get("name") != _BY_LOSS
+        return takes_warmup(self.get("scheduler"))
+
+    @property
+    def rate(self) -> float | None:
+        """The rate that its schedule names in place of the optimizer's."""
+        return own_rate(self.get("scheduler"))
+
+    def factors(self, samples: int | None) -> tuple[float, ...]:
+        """What its schedule makes of the rate, for each step of a training of so many samples."""
+        if samples is None or self.batch is None:
+            return ()
+        table = self.get("scheduler")
+        return rate_factors(table, _rate(self.get("optimizer")), samples // self.batch)
 
     def num_samples(self, length: int) -> int | None:
         """Samples of the whole training, of a dataset of `length`."""
@@ -90,6 +106,11 @@ class Recipe:
                 f"{self.path}: train.{key} is {found!r}", remedy="give a whole number from 1 on"
             )
         return found
+
+
+def _rate(optimizer: Mapping[str, Any]) -> float:
+    found = optimizer.get("kwargs", {}).get("lr")
+    return float(found) if isinstance(found, int | float) and found > 0 else 1.0
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -195,20 +216,6 @@ def _mse(model: Any, batch: Any) -> torch.Tensor:
     return functional.mse_loss(model(batch[0]), batch[1])
 
 
-@attrs.frozen(kw_only=True)
-class Tuned:
-    """What a recipe is set to; `micro` samples are computed at once on each process.
-
-    It is None where a process can compute its part of the batch at once, on any number of them.
-    """
-
-    batch: int
-    micro: int | None
-    rate: float
-    warmup_steps: int
-    warmup_start: float
-
-
 def tuned_tables(recipe: Recipe, tuned: Tuned, folder: Path) -> dict[str, Any]:
     """The recipe with these values, for a file in `folder`; it trains as many samples as before."""
     tables = {name: dict(recipe.get(name)) for name in recipe.tables}
@@ -217,53 +224,14 @@ def tuned_tables(recipe: Recipe, tuned: Tuned, folder: Path) -> dict[str, Any]:
     if tuned.micro is not None:
         tables["train"]["microbatch"] = tuned.micro
     if old is not None and "steps" in tables["train"]:
-        tables["train"]["steps"] = _rescaled(tables["train"]["steps"], old, tuned.batch)
+        tables["train"]["steps"] = rescaled(tables["train"]["steps"], old, tuned.batch)
     optimizer = tables["optimizer"]
     optimizer["kwargs"] = {**optimizer.get("kwargs", {}), "lr": tuned.rate}
-    scheduler = _scheduler(tables.pop("scheduler", None), tuned, old)
+    scheduler = scheduled(tables.pop("scheduler", None), tuned, old)
     if scheduler:
         tables["scheduler"] = scheduler
     _move(tables, recipe.folder, folder.resolve())
     return tables
-
-
-def _rescaled(count: Any, old: int, new: int) -> Any:
-    if isinstance(count, list):
-        return [_rescaled(one, old, new) for one in count]
-    return max(1, round(count * old / new)) if isinstance(count, int) else count
-
-
-def _scheduler(
-    given: Mapping[str, Any] | None, tuned: Tuned, old: int | None
-) -> dict[str, Any] | None:
-    warm = {
-        "start_factor": max(tuned.warmup_start / tuned.rate, 1e-6),
-        "total_iters": tuned.warmup_steps,
-    }
-    given = _after_warmup(given)
-    if given is None:
-        return {"name": "LinearLR", "kwargs": warm} if tuned.warmup_steps else None
-    after = dict(given)
-    if old is not None and "name" in after:
-        after["kwargs"] = {
-            key: _rescaled(value, old, tuned.batch) if key in _COUNTS else value
-            for key, value in after.get("kwargs", {}).items()
-        }
-    if not tuned.warmup_steps or after.get("name") == _BY_LOSS:
-        return after
-    return {"factory": _WARMED, "kwargs": {"warm": warm, "then": after}}
-
-
-def _after_warmup(given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """A schedule without the warm-up before it, which another one replaces."""
-    if given is None:
-        return None
-    kwargs = given.get("kwargs", {})
-    if given.get("factory") == _WARMED:
-        then: Mapping[str, Any] = kwargs["then"]
-        return then
-    rises = set(kwargs) <= {"start_factor", "total_iters"} and kwargs.get("start_factor", 1) <= 1
-    return None if given.get("name") == "LinearLR" and rises else given
 
 
 def _move(tables: dict[str, Any], old: Path, new: Path) -> None:

@@ -18,6 +18,7 @@ from deepseek_observe.tune.plan import Base
 from deepseek_observe.tune.problem import Moment, Problem, restore
 from deepseek_observe.tune.rates import Course, Tell
 from deepseek_observe.tune.samples import Stream
+from deepseek_observe.tune.worker import WORKER, may_be_at_work, this_worker
 
 if TYPE_CHECKING:
     import optuna
@@ -80,6 +81,7 @@ def search(
     try:
         while len(_counted(opened)) < trials:
             trial = opened.ask()
+            trial.set_user_attr(WORKER, this_worker())
             batch = space.batches[trial.suggest_int("octave", 0, len(space.batches) - 1)]
             factor = trial.suggest_float("factor", 1 / _BELOW, _ABOVE, log=True)
             setting = Base(batch=batch, rate=_rate(space, batch, factor))
@@ -112,8 +114,9 @@ def _trained(problem: Problem, trial: Any, setting: Base, course: Course) -> flo
     steps = max(_REPORTS, course.steps * course.batch // setting.batch)
     loss = math.inf
     for report in range(1, _REPORTS + 1):
-        for _ in range(steps * report // _REPORTS - steps * (report - 1) // _REPORTS):
-            if not math.isfinite(problem.step(stream.take(setting.batch), setting.rate)):
+        for step in range(steps * (report - 1) // _REPORTS, steps * report // _REPORTS):
+            rate = course.rate(setting.rate, step, steps)
+            if not math.isfinite(problem.step(stream.take(setting.batch), rate)):
                 return None
         loss = problem.evaluated(course.held).loss
         if not math.isfinite(loss):
@@ -170,8 +173,13 @@ def _storage(path: Path) -> Any:
 
 
 def _counted(study: optuna.Study) -> list[Any]:
-    """Trials that ended, or that a worker is at."""
-    return [one for one in study.trials if one.state.name in ("RUNNING", "PRUNED", "COMPLETE")]
+    """Trials that ended, or that a worker is at; one that was killed is at none."""
+    return [
+        one
+        for one in study.trials
+        if one.state.name in ("PRUNED", "COMPLETE")
+        or (one.state.name == "RUNNING" and may_be_at_work(one.user_attrs.get(WORKER)))
+    ]
 
 
 def _best(study: optuna.Study, space: Space) -> Best:

@@ -68,7 +68,7 @@ def _of_recipe(recipe: Recipe, seed: int) -> Target:
     return Target(
         problem=problem,
         batch=recipe.batch,
-        rate=float(problem.optimizer.param_groups[0]["lr"]),
+        rate=recipe.rate or float(problem.optimizer.param_groups[0]["lr"]),
         samples=recipe.num_samples(problem.data.length),
         recipe=recipe,
     )

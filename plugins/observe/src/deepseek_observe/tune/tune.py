@@ -12,6 +12,7 @@ from torch.optim import SGD
 
 from deepseek_core import errors
 from deepseek_observe.tune.agree import Ranks
+from deepseek_observe.tune.decay import after_warmup
 from deepseek_observe.tune.errors import Diverges
 from deepseek_observe.tune.fits import Fits, Prober, Verdict, available_nbytes, largest
 from deepseek_observe.tune.noise import MOST_DRAWS, PIECES, NoiseScale, measured_noise
@@ -189,6 +190,7 @@ def _tuned(target: Target, wanted: Wanted, frame: _Frame, fits: int, tell: Tell)
         train=train,
         held=held,
         seed=seed,
+        factors=target.recipe.factors(target.samples) if target.recipe is not None else (),
     )
     own = target.rate if target.batch == frame.base else None
     found = race(problem, rates_around(swept.edge, own), course, tell)
@@ -201,7 +203,9 @@ def _tuned(target: Target, wanted: Wanted, frame: _Frame, fits: int, tell: Tell)
         best = search(
             problem, begin, space, course, trials=wanted.trials, study=wanted.study, tell=tell
         )
-    plan = _planned(target, wanted, frame, noise, Base(batch=frame.base, rate=found.best))
+    # Where the rate has fallen to nothing, the gradient has, too, and says little of the rest.
+    judged = min(first, noise, key=lambda one: one.value) if course.factors else noise
+    plan = _planned(target, wanted, frame, judged, Base(batch=frame.base, rate=found.best))
     if best is not None:
         plan = _as_found(plan, best, fits=fits, devices=frame.devices)
     plan = _held_to(problem, plan, course, wanted.rate, tell)
@@ -217,7 +221,7 @@ def _tuned(target: Target, wanted: Wanted, frame: _Frame, fits: int, tell: Tell)
         race=found,
         search=best,
         seen=problem.seen,
-        notes=tuple(_notes(target, plan, noise)),
+        notes=tuple(_notes(target, plan, judged)),
     )
 
 
@@ -322,9 +326,13 @@ def _notes(target: Target, plan: BatchPlan, noise: NoiseScale) -> list[str]:
     recipe = target.recipe
     if recipe is not None:
         if plan.warmup_steps and not recipe.warms:
-            found.append("ReduceLROnPlateau takes no warm-up before it: none is written")
-        if "factory" in recipe.get("scheduler"):
-            found.append("the recipe's own scheduler is kept: see whether it counts steps")
+            name = recipe.get("scheduler")["name"]
+            found.append(f"{name} takes no warm-up before it: none is written")
+        if "factory" in (after_warmup(recipe.get("scheduler")) or {}):
+            found.append(
+                "the recipe's own scheduler is kept: see whether it counts steps; rates were tried "
+                "without it"
+            )
         if recipe.get("strategy").get("name", "ddp") != "ddp":
             found.append("what fits was tried with the whole model in one process")
     return found

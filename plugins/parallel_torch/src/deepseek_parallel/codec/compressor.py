@@ -1,4 +1,4 @@
-"""The codec as a compressor: the largest 1 % of an array, in about 12 bits each."""
+"""The codec as a compressor: the largest 1 % of an array, in 10.7 to 11.5 bits each."""
 
 from __future__ import annotations
 
@@ -61,8 +61,10 @@ class TopK(Compressor):
         kept = np.abs(flat[self._kept(flat)])
         if not len(kept):
             return 0.0
-        low, high = float(kept.min()), float(kept.max())
-        return max(low if len(kept) < len(flat) else 0.0, levels.most_error(low, high))
+        low, high = levels.span_of(kept)
+        above = float(kept.max()) - high  # above 0 at the end of float32 alone
+        left = low if len(kept) < len(flat) else 0.0
+        return max(left, levels.most_error(low, high), above)
 
     def _kept(self, flat: Vector) -> NDArray[np.int64]:
         return largest(flat, num_kept(len(flat), self.ratio))

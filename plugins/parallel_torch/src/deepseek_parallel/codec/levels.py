@@ -1,4 +1,4 @@
-"""Values in 4 bits: a sign, and one of 8 magnitudes between the smallest and the largest.
+"""Values in 16 codes: a sign, and one of 8 magnitudes between the smallest and the largest.
 
 The magnitudes are equally far apart in their logarithm, as what is kept of a gradient is a tail. A
 value becomes the nearest of them by difference, not by logarithm: so the error is never larger than
@@ -12,40 +12,47 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deepseek_parallel.codec.gaps import Octets
+from deepseek_parallel.codec.bits import Counts
 from deepseek_parallel.codec.select import Vector
 
 STEPS: Final = 7  # between 8 magnitudes
-_SIGN: Final = 8
+_LARGEST: Final = 0x7F7F  # the upper half of the largest finite float32
 
 
-def nbytes_of(num: int) -> int:
-    """Bytes of so many values."""
-    return (num + 1) // 2
-
-
-def encode(values: Vector) -> tuple[bytes, float, float]:
-    """Their bytes, and the smallest and the largest magnitude; none of the values is zero."""
-    if not len(values):
-        return b"", 0.0, 0.0
-    magnitudes = np.abs(values)
-    low, high = float(magnitudes.min()), float(magnitudes.max())
+def codes_of(values: Vector, low: float, high: float) -> Counts:
+    """The magnitudes' codes, 0 for the smallest; int64 [num]."""
+    if low == high:
+        return np.zeros(len(values), np.int64)
     made = table(low, high).astype(np.float64)
-    codes = np.searchsorted((made[:-1] + made[1:]) / 2, magnitudes, side="right").astype(np.uint8)
-    codes |= np.where(values < 0, np.uint8(_SIGN), np.uint8(0))
-    pairs = np.zeros(2 * nbytes_of(len(codes)), np.uint8)
-    pairs[: len(codes)] = codes
-    return ((pairs[::2] << 4) | pairs[1::2]).astype(np.uint8).tobytes(), low, high
+    borders = (made[:-1] + made[1:]) / 2
+    return np.searchsorted(borders, np.abs(values), side="right").astype(np.int64)
 
 
-def decode(data: bytes | memoryview, num: int, low: float, high: float) -> Vector:
-    """The values that the bytes stand for; float32 [num]."""
-    octets: Octets = np.frombuffer(data, np.uint8)
-    codes = np.empty(2 * len(octets), np.uint8)
-    codes[::2], codes[1::2] = octets >> 4, octets & 15
-    signed = np.concatenate([table(low, high), -table(low, high)])
-    values: Vector = signed[codes[:num]]
+def values_of(codes: Counts, is_negative: NDArray[np.bool_], low: float, high: float) -> Vector:
+    """The values that codes stand for; float32 [num]."""
+    magnitudes = table(low, high)[codes]
+    values: Vector = np.where(is_negative, -magnitudes, magnitudes)
     return values
+
+
+def span_of(values: Vector) -> tuple[float, float]:
+    """The smallest magnitude, and the largest as its upper half tells it: up to 1 in 128 larger."""
+    if not len(values):
+        return 0.0, 0.0
+    magnitudes = np.abs(values)
+    high = of_upper_half(upper_half(float(magnitudes.max())))
+    return min(float(magnitudes.min()), high), high
+
+
+def upper_half(high: float) -> int:
+    """The upper half of a float32 that is no smaller, or else of the largest that is finite."""
+    bits = int(np.float32(high).view(np.uint32))
+    return min((bits + 0xFFFF) >> 16, _LARGEST)
+
+
+def of_upper_half(upper: int) -> float:
+    """The float32 whose lower half is zero."""
+    return float(np.uint32(upper << 16).view(np.float32))
 
 
 def table(low: float, high: float) -> NDArray[np.float32]:

@@ -44,7 +44,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from deepseek_store.report.metrics import MetricsServer
+    from deepseek_store.report.metrics_server import MetricsServer
     from deepseek_store.store import Store
 
     if args.every < 0 or args.tick <= 0:

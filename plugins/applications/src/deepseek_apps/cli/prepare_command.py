@@ -1,0 +1,65 @@
+"""`ds-sdk app NAME prepare`: from a user's data to parts that a training reads."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+from deepseek_apps.cli import common
+from deepseek_apps.work.folder import WorkFolder
+from deepseek_core import applications, console, errors
+
+EXAMPLES: Final = """examples:
+  ds-sdk app NAME prepare work --data DATA                 a file or a folder; see ds-sdk app list
+  ds-sdk app NAME prepare work --data DATA --set seed=3    an option; ds-sdk app NAME --help has all
+  ds-sdk app NAME prepare work --data DATA --again         in the place of what was prepared
+
+It leaves FOLDER/data and FOLDER/app.json, or the folder as it was."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    common.add_folder(parser)
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DATA", help="your data: a file or a folder"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="pairs",
+        help="an option of the application",
+    )  # fmt: skip
+    common.add_again(parser, "replace what was prepared before")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prepare, and print the data card.
+
+    Raises:
+        InputError: data that can't be used.
+        ConfigError: an option or a folder that can't be used.
+    """
+    common.check_threads(args.threads)
+    if not args.data.exists():
+        raise errors.InputError(f"no such file or folder: {args.data}", remedy="check --data")
+    options = common.settings_of(args.pairs)
+    opened = applications.open_application(args.application, options)
+    with common.at_work(args, "prepare") as context:
+        work = WorkFolder(args.folder, args.application)
+        card = work.prepare(opened, args.data.resolve(), context, again=args.again)
+    if args.json:
+        console.print_json({"schema": 1, "folder": str(args.folder), "card": card.to_json()})
+    else:
+        _print(args, card)
+    return 0
+
+
+def _print(args: argparse.Namespace, card: applications.DataCard) -> None:
+    counts = ", ".join(f"{count:,} {part}" for part, count in card.parts.items())
+    console.print_text(f"prepared in {args.folder}: {counts}")
+    console.print_text(f"split: {card.split} ({card.split_hash[:12]})")
+    console.print_text(f"data: {card.source}; license: {card.license}")
+    for warning in card.warnings:
+        console.print_text(f"warning: {warning}")
+    for note in card.notes:
+        console.print_text(note)
+    console.print_text(f"next: ds-sdk app {args.application} train {args.folder} --seeds 0-4")

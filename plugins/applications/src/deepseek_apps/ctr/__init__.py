@@ -1,0 +1,1 @@
+"""Click prediction: crosses and trees, stacked, calibrated, exported with their preprocessing."""

@@ -1,0 +1,1 @@
+"""A user's file as tables: columns typed, the target read, rows split, leaks looked for."""

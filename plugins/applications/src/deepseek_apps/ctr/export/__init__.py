@@ -1,0 +1,1 @@
+"""One ONNX file: raw numbers and texts in, a probability out."""

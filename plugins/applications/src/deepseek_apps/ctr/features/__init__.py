@@ -1,0 +1,1 @@
+"""Features, fitted on the training part alone: bins, logarithms, vocabularies, statistics."""

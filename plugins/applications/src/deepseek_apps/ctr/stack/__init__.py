@@ -1,0 +1,1 @@
+"""Several models as one: folds, a logistic regression over their log odds, calibration."""

@@ -1,0 +1,1 @@
+"""Inspection of parts by pictures: which have a defect, of what class, and where."""

@@ -1,0 +1,93 @@
+"""Writes the file that inspects: preprocessing, network and scores in one graph."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import attrs
+import numpy as np
+
+from deepseek_apps.defects import graphs, precision
+from deepseek_apps.defects.deployed import After, Before
+from deepseek_apps.defects.exported import MODEL, Inspection, write_inspection
+from deepseek_apps.defects.kept import Kept
+from deepseek_apps.defects.options import Options
+from deepseek_apps.defects.scoring import said_by_file
+from deepseek_apps.defects.thresholds import choose
+from deepseek_apps.defects.trained import trained_network
+from deepseek_core import Artifact, applications
+
+_COMPARED = 4  # pictures that the file and torch must agree on
+
+
+def export(
+    seed: int, target: Path, options: Options, context: applications.ApplicationContext
+) -> Sequence[Artifact]:
+    """Write `model.onnx` and `inspection.json` into `target`.
+
+    Raises:
+        InputError: a seed that was not trained, or with other data.
+        GraphError: the file does not say what the trained network says.
+    """
+    kept = Kept(context.data)
+    network = trained_network(context.seed(seed), kept, options)
+    with TemporaryDirectory(prefix="export-", dir=context.folder) as made:
+        files = {"fp32": _fp32(network, kept, options, Path(made))}
+        choice = precision.Choice(shipped="fp32", why="int8 was not asked for")
+        if options.int8 == "auto":
+            files["int8"] = _int8(kept, context, Path(made))
+            choice = precision.choose(files, kept)
+        shipped = files[choice.shipped]
+        threshold = _threshold(shipped, kept, options)
+        shutil.copyfile(shipped, target / MODEL)
+    write_inspection(
+        target,
+        Inspection(
+            classes=kept.classes, threshold=threshold, recall=options.recall, colors=kept.colors,
+            crop=kept.items.crop, deadline_ms=options.deadline_ms, decode_s=options.decode_s,
+            split_hash=kept.items.split_hash, seed=seed, precision=attrs.asdict(choice),
+        ),
+    )  # fmt: skip
+    return (Artifact.from_path(target / MODEL),)
+
+
+def _fp32(network: Any, kept: Kept, options: Options, folder: Path) -> Path:
+    """The three parts and the whole; the whole is compared with torch."""
+    import torch
+
+    crop: Any = tuple(kept.items.crop)
+    before, after = Before(kept.size, crop, options.views), After(options.views)
+    pictures = [np.array(kept.pictures[row]) for row in kept.rows("test")[:_COMPARED]]
+    with torch.inference_mode():
+        seen = [before(torch.from_numpy(picture)) for picture in pictures]
+        said = [network(x) for x in seen]
+        answers = [[each.numpy() for each in after(*one)] for one in said]
+    example = torch.zeros(2, kept.colors + 1, *kept.size)
+    graphs.write_before(before, kept.colors, folder / "before.onnx")
+    graphs.write_network(network, example, folder / "network.onnx")
+    graphs.write_after(after, tuple(each.clone() for each in said[0]), folder / "after.onnx")
+    path = folder / "fp32.onnx"
+    _joined(folder, folder / "network.onnx", path)
+    graphs.check_parity(path, pictures, answers)
+    return path
+
+
+def _joined(folder: Path, network: Path, path: Path) -> None:
+    graphs.join(folder / "before.onnx", network, folder / "after.onnx", path)
+
+
+def _int8(kept: Kept, context: applications.ApplicationContext, folder: Path) -> Path:
+    network = precision.lowered(folder, kept, context)
+    _joined(folder, network, folder / "int8.onnx")
+    return folder / "int8.onnx"
+
+
+def _threshold(path: Path, kept: Kept, options: Options) -> float:
+    """Of the file that ships, on validation."""
+    rows = kept.rows("validation")
+    scores = said_by_file(path, kept, rows).scores
+    return choose(scores, kept.classes_of[rows] > 0, options.recall).score

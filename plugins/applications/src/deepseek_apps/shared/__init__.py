@@ -1,0 +1,1 @@
+"""What applications share: reading, splitting, leaks, intervals, trainings as child processes."""

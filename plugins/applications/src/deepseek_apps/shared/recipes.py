@@ -1,0 +1,170 @@
+"""Trainings and compressions as recipes, each run by `ds-sdk` in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from deepseek_apps.shared.children import Child, Limits
+from deepseek_core import applications, console, errors
+
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+_LIMITS: Final = Limits()
+
+
+def write_recipe(path: Path, tables: Mapping[str, Any]) -> Path:
+    """Write tables as TOML, whole or not at all; None is left out.
+
+    Raises:
+        WriteError: it can't be written.
+    """
+    text = "\n".join(_lines(tables, ())) + "\n"
+    tomllib.loads(text)  # what is written can be read
+    with console.whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return path
+
+
+def train(
+    recipe: Path,
+    context: applications.ApplicationContext,
+    *,
+    changes: Sequence[str] = (),
+    nproc: int = 1,
+    limits: Limits = _LIMITS,
+) -> dict[str, Any]:
+    """Train a recipe, or go on from its checkpoint; gives the trainer's report.
+
+    Its `[log] folder` tells the progress; it and the checkpoints lie beside the recipe where their
+    names are relative. `changes` are those of `--set`.
+
+    Raises:
+        Interrupted: it was stopped; what was saved is gone on from by the next call.
+        DeepSeekError: it failed; has its last words.
+    """
+    recipe = recipe.resolve()
+    words = ["train", "run", str(recipe), "--resume", "--json"]
+    words += ["--nproc", str(nproc)] if nproc > 1 else []
+    words += [word for change in changes for word in ("--set", change)]
+    child = Child(words, recipe.parent, f"{recipe.stem}.train")
+    report = child.wait(limits, _follow(recipe, context))
+    if report.code != 0 or not isinstance(report.answer, dict):
+        raise errors.DeepSeekError(
+            f"the training of {recipe} ended with exit code {report.code}",
+            remedy=f"ds-sdk train run {recipe}",
+        )
+    return report.answer
+
+
+def compress(
+    recipe: Path,
+    output: Path,
+    context: applications.ApplicationContext,
+    *,
+    limits: Limits = _LIMITS,
+) -> dict[str, Any]:
+    """Compress by a recipe into a folder, or go on there; gives its report as report.json has it.
+
+    A budget that does not hold is no error: see `holds`.
+
+    Raises:
+        Interrupted: it was stopped; the next call goes on.
+        DeepSeekError: it failed; has its last words.
+    """
+    recipe, output = recipe.resolve(), output.resolve()
+    report = output / "report.json"
+    if not (output / "MANIFEST.json").is_file():
+        words = ["compress", "run", str(recipe), "-o", str(output), "--json"]
+        words += ["--resume"] if (output / ".run").is_dir() else []
+        child = Child(words, recipe.parent, f"{recipe.stem}.compress")
+        context.progress(0, 1, "compressing")
+        child.wait(limits, lambda: 0)
+    if not report.is_file():
+        raise errors.DeepSeekError(
+            f"the compression by {recipe} left no {report}", remedy=f"ds-sdk compress run {recipe}"
+        )
+    context.progress(1, 1, "compressed")
+    kept: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    return kept
+
+
+def _follow(recipe: Path, context: applications.ApplicationContext) -> Callable[[], int]:
+    """What passes new lines of the log on as progress, and gives how long it is."""
+    tables = tomllib.loads(recipe.read_text(encoding="utf-8"))
+    folder = tables.get("log", {}).get("folder")
+    steps = tables.get("train", {}).get("steps", 0)
+    if folder is None:
+        return lambda: 0
+    log = _Log(recipe.parent / folder / "log.jsonl")
+
+    def look() -> int:
+        for event in log.news():
+            if event.get("kind") == "step":
+                text = f"step {event['step']}, loss {event.get('loss', '?')}"
+                context.progress(event["step"], max(steps, event["step"]), text)
+        return log.position
+
+    return look
+
+
+class _Log:
+    """New lines of a file that another process writes; `position` is up to where it was read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.position = path.stat().st_size if path.is_file() else 0  # a resumed run appends
+
+    def news(self) -> list[dict[str, Any]]:
+        """Whole lines since the last call."""
+        if not self._path.is_file():
+            return []
+        with self._path.open("rb") as file:
+            if file.seek(0, 2) < self.position:  # it was begun anew
+                self.position = 0
+            file.seek(self.position)
+            whole, _, _ = file.read().rpartition(b"\n")
+        self.position += len(whole) + 1 if whole else 0
+        return [json.loads(line) for line in whole.splitlines()]
+
+
+def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    nested = {key: value for key, value in table.items() if _is_table(value)}
+    for key, value in table.items():
+        if key not in nested and value is not None:
+            yield f"{_key(key)} = {_value(value)}"
+    for key, value in nested.items():
+        name = ".".join(map(_key, (*path, key)))
+        for item in [value] if isinstance(value, Mapping) else value:
+            yield f"\n[{name}]" if isinstance(value, Mapping) else f"\n[[{name}]]"
+            yield from _lines(item, (*path, key))
+
+
+def _is_table(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return bool(value) and all(isinstance(item, Mapping) for item in value)
+    return isinstance(value, Mapping)
+
+
+def _value(value: Any) -> str:
+    """A value of TOML; a table among values is written inline, as in `kwargs`."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    return _text(str(value))
+
+
+def _key(key: str) -> str:
+    return key if _BARE.fullmatch(key) else _text(key)
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,74 @@
+"""Text files, read strictly: one encoding, named lines, no guessing."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+from typing import Final
+
+from deepseek_core import errors
+
+MOST_NBYTES: Final = 2 << 30
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def read_text(path: Path, *, encoding: str = "utf-8", most_nbytes: int = MOST_NBYTES) -> str:
+    """The text of a file, line ends as line feeds; a byte-order mark decides the encoding.
+
+    Raises:
+        InputError: no such file, a larger one, bytes that are not of the encoding (says in which
+            line), or a NUL character.
+        ConfigError: there is no such encoding.
+    """
+    content = _read(path, most_nbytes)
+    try:
+        text = content.decode(_marked(content) or encoding)
+    except LookupError as error:
+        raise errors.ConfigError(
+            f"there is no encoding {encoding!r}", remedy="give utf-8, cp1252, gb18030, ..."
+        ) from error
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise errors.InputError(
+            f"{path}, line {line}: byte 0x{content[error.start]:02x} is not {error.encoding}",
+            remedy=f"iconv -f cp1252 -t utf-8 {path.name} (or whatever encoding that line is in)",
+        ) from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise errors.InputError(f"{path}, line {line}: a NUL character", remedy="remove it")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_lines(path: Path, *, encoding: str = "utf-8") -> list[str]:
+    """The lines of a file; only line feeds end one, a separator within a sentence does not.
+
+    Raises:
+        InputError, ConfigError: as `read_text`.
+    """
+    lines = read_text(path, encoding=encoding).split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def _marked(content: bytes) -> str | None:
+    return next((name for mark, name in _MARKS if content.startswith(mark)), None)
+
+
+def _read(path: Path, most_nbytes: int) -> bytes:
+    try:
+        nbytes = path.stat().st_size
+        if nbytes > most_nbytes:
+            raise errors.InputError(
+                f"{path} has {nbytes:,} bytes; up to {most_nbytes:,} are read",
+                remedy="give a part of it",
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise errors.InputError(
+            f"{path} can't be read: {error.strerror or error}", remedy="check the path"
+        ) from error

@@ -1,0 +1,1 @@
+"""Translation: from parallel text to a small model that other tools load."""

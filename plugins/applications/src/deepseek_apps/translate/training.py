@@ -1,0 +1,207 @@
+"""Trains one seed by a recipe of `ds-sdk train run`, and keeps the update that translates best."""
+
+from __future__ import annotations
+
+import json
+import resource
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from deepseek_apps.shared.children import Child, Limits
+from deepseek_apps.shared.recipes import train, write_recipe
+from deepseek_apps.translate.prepared import VOCABULARY, Prepared, read_prepared
+from deepseek_apps.translate.run_folder import Run
+from deepseek_apps.translate.vocabulary import Vocabulary
+from deepseek_core import applications, console, errors
+
+WEIGHTS: Final = "model.safetensors"
+_RESULT: Final = "result.json"
+_SPENT: Final = "cpu_s.json"
+_SAVES: Final = 10
+"""Checkpoints of a run, evenly apart."""
+_CHOICES: Final = 3
+"""Of so many of the latest, that with the best BLEU on the validation part is kept."""
+_HERE: Final = "deepseek_apps.translate.recipe"
+
+
+@attrs.frozen(kw_only=True)
+class Result:
+    """What a training came to: the update that was kept, and BLEU by update on validation."""
+
+    kept: int
+    validation: Mapping[str, float]
+    parameters: int
+    cpu_s: float
+
+
+def recipe_of(run: Run) -> dict[str, Any]:
+    """The recipe of a run, as tables."""
+    options, folder = run.options, {"folder": str(run.folder.resolve())}
+    every = max(1, options.updates // _SAVES)
+    adam = {"lr": options.rate, "betas": [0.9, 0.98], "weight_decay": 0.01, "fused": True}
+    return {
+        "model": {"factory": f"{_HERE}:make_model", "kwargs": folder},
+        "data": {"factory": f"{_HERE}:make_data", "kwargs": folder},
+        "optimizer": {"name": "AdamW", "kwargs": adam},
+        "loss": {"function": f"{_HERE}:loss_of"},
+        "scheduler": {"factory": f"{_HERE}:make_rates", "kwargs": folder},
+        "evaluate": {"factory": f"{_HERE}:make_dev", "kwargs": folder, "every": every},
+        "train": {
+            "steps": options.updates, "batch": 1, "seed": run.seed,
+            "precision": options.precision, "clip": 1.0,
+        },
+        "checkpoint": {"url": str(run.folder.resolve() / "checkpoints"), "every": every},
+        "log": {"folder": str(run.folder.resolve() / "log")},
+    }  # fmt: skip
+
+
+def train_run(run: Run, context: applications.ApplicationContext) -> Result:
+    """Train, or go on, or see that it is done.
+
+    Raises:
+        Interrupted: it was stopped; the next call goes on.
+        DeepSeekError: the training failed.
+    """
+    if (run.folder / _RESULT).exists():
+        return read_result(run.folder)
+    recipe = write_recipe(run.folder / "recipe.toml", recipe_of(run))
+    with _spending(run.folder):
+        train(recipe, context)
+        kept, scores = _choose(run, _saved(run), context)
+    model = load_model(run, run.folder / WEIGHTS)
+    result = Result(
+        kept=kept, validation=scores, cpu_s=_spent(run.folder),
+        parameters=sum(param.numel() for param in model.parameters()),
+    )  # fmt: skip
+    _write_json(run.folder / _RESULT, attrs.asdict(result))
+    return result
+
+
+def read_result(folder: Path) -> Result:
+    """What a finished training came to.
+
+    Raises:
+        ArtifactError: it is not finished, or was changed into something else.
+    """
+    try:
+        return Result(**json.loads((folder / _RESULT).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise errors.ArtifactError(
+            f"{folder} holds no finished training: {error}", remedy="train that seed first"
+        ) from error
+
+
+def load_model(run: Run, path: Path) -> Any:
+    """A translator with the weights of a file, not in training.
+
+    Raises:
+        ArtifactError: they are missing, damaged, or of a model of other sizes.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from deepseek_apps.translate.model import Translator
+
+    model = Translator(run.shape)
+    try:
+        tensors = load_file(path)
+        model.load_state_dict(
+            {name.removeprefix("translator."): tensor for name, tensor in tensors.items()}
+        )
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise errors.ArtifactError(
+            f"{path} can't be loaded: {str(error).splitlines()[0]}",
+            remedy=f"train that seed anew: rm -r {run.folder}",
+        ) from error
+    return model.eval()
+
+
+def load_texts(run: Run) -> tuple[Prepared, Vocabulary]:
+    """The text that a run learns from, with its own vocabulary.
+
+    Raises:
+        ArtifactError: they are missing, or the vocabulary is of another run.
+    """
+    return read_prepared(run.data), Vocabulary.load(run.data / VOCABULARY, run.vocabulary)
+
+
+def _choose(
+    run: Run, steps: list[int], context: applications.ApplicationContext
+) -> tuple[int, dict[str, float]]:
+    """Put the weights of the best of the latest checkpoints in their place."""
+    scores: dict[str, float] = {}
+    best = steps[-1]
+    for number, step in enumerate(steps[-_CHOICES:]):
+        context.progress(number, _CHOICES, f"translating the validation part after {step} updates")
+        path = _exported(run, step)
+        scores[str(step)] = _validation_bleu(run, path)
+        if scores[str(step)] >= scores.get(str(best), -1.0):
+            best = step
+    _exported(run, best).replace(run.folder / WEIGHTS)
+    for path in run.folder.glob("step-*.safetensors"):
+        path.unlink()
+    return best, scores
+
+
+def _saved(run: Run) -> list[int]:
+    """Updates of which there is a checkpoint; a report has only those since the last resume."""
+    words = ["ckpt", "inspect", str(run.folder / "checkpoints"), "--json"]
+    answer = Child(words, run.folder, "inspect").wait(Limits(silent_s=300.0), lambda: 0)
+    return sorted({int(one["step"]) for one in answer.answer["checkpoints"]})
+
+
+def _exported(run: Run, step: int) -> Path:
+    """The weights of a checkpoint as a file."""
+    path = run.folder / f"step-{step}.safetensors"
+    if not path.exists():
+        words = ["ckpt", "export", str(run.folder / "checkpoints"), str(path)]
+        child = Child([*words, "--step", str(step), "--json"], run.folder, "export")
+        answer = child.wait(Limits(silent_s=300.0), lambda: 0)
+        if answer.code:
+            raise errors.DeepSeekError(
+                f"the weights of update {step} could not be exported", remedy=f"see {run.folder}"
+            )
+    return path
+
+
+def _validation_bleu(run: Run, weights: Path) -> float:
+    from deepseek_apps.translate.decoding import greedy_in_batches
+    from deepseek_apps.translate.scoring import Scorer
+    from deepseek_apps.translate.splitting import with_references
+
+    data, vocabulary = load_texts(run)
+    texts = with_references(data.validation)
+    sources = vocabulary.source([text for text, _ in texts], run.options.target_language)
+    kept = [row[: run.options.longest] for row in sources]
+    rows = greedy_in_batches(load_model(run, weights), kept, run.options.longest)
+    scorer = Scorer([targets for _, targets in texts], run.options.target_language)
+    return scorer.score(vocabulary.decode(rows)).bleu
+
+
+@contextmanager
+def _spending(folder: Path) -> Iterator[None]:
+    """Add the CPU seconds of this process and its children to those of calls before."""
+    begin_s = _used_s()
+    try:
+        yield
+    finally:
+        _write_json(folder / _SPENT, _spent(folder) + _used_s() - begin_s)
+
+
+def _used_s() -> float:
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, kinds))
+
+
+def _spent(folder: Path) -> float:
+    path = folder / _SPENT
+    return float(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else 0.0
+
+
+def _write_json(path: Path, value: object) -> None:
+    with console.whole_file(path) as partial:
+        partial.write_text(json.dumps(value, indent=1), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""The application `trimodal`: text, pictures and sound of a user's own, told apart in classes."""

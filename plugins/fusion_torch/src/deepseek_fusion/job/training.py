@@ -1,0 +1,215 @@
+"""A seed's training: a recipe of `ds-sdk train run` for the joined model and late fusion.
+
+A seed's folder has `recipe.toml`, checkpoints and a log, and at its end `model.safetensors` and
+`trained.json`, which says what it was trained on.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from deepseek_core import applications, errors
+from deepseek_fusion.job.child import run_sdk
+from deepseek_fusion.job.kept import read_facts, read_part, read_prepared, write_facts
+from deepseek_fusion.job.options import Options
+
+WEIGHTS: Final = "model.safetensors"
+TRAINED: Final = "trained.json"
+_RISING: Final = 0.3  # share of the steps in which the rate rises
+
+
+@attrs.frozen(kw_only=True)
+class Training:
+    """The training of one seed; what is done is left as it is."""
+
+    seed: int
+    context: applications.ApplicationContext
+    options: Options
+
+    @property
+    def folder(self) -> Path:
+        """Where it lives."""
+        return self.context.seed(self.seed)
+
+    def run(self) -> None:
+        """Train, or go on, or leave what is done.
+
+        Raises:
+            Interrupted: it was stopped; the next call goes on.
+            ArtifactError: no prepared data, or a training of other data is in its place.
+        """
+        wanted = self._wanted()
+        if self._is_done(wanted):
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        recipe, steps = self._write_recipe()
+        write_facts(self.folder / "begun.json", wanted)
+        cpu_s = run_sdk(
+            ["train", "run", str(recipe), "--resume", "--json"],
+            self.folder / "train.log",
+            self._follow(steps),
+            self.context.threads,
+        )
+        self._export(wanted, cpu_s)
+
+    def _wanted(self) -> dict[str, Any]:
+        """What decides the result, as JSON gives it back."""
+        names = (
+            "join",
+            "epochs",
+            "batch",
+            "learning_rate",
+            "width",
+            "modality_dropout",
+            "contrast",
+            "sort",
+        )
+        told = {name: getattr(self.options, name) for name in names}
+        return {"split_hash": read_prepared(self.context.data).split_hash} | told
+
+    def _is_done(self, wanted: dict[str, Any]) -> bool:
+        for name in (TRAINED, "begun.json"):
+            path = self.folder / name
+            if not path.exists():
+                continue
+            kept = read_facts(path, remedy=f"remove {self.folder}")
+            if {key: kept.get(key) for key in wanted} != wanted:
+                raise errors.ArtifactError(
+                    f"{self.folder} holds a training on other data or with other options",
+                    remedy=f"rm -r {self.folder}, or take another work folder",
+                )
+            if name == TRAINED:
+                return True
+        return False
+
+    def _write_recipe(self) -> tuple[Path, int]:
+        _, classes = read_part(self.context.data, "train")
+        options, batch = self.options, batch_for(len(classes), self.options.batch)
+        steps = options.epochs * -(-len(classes) // batch)
+        data = str(self.context.data.resolve())
+        weights = {
+            name: getattr(options, name) for name in ("modality_dropout", "contrast", "sort")
+        }
+        parts = "deepseek_fusion.job.recipe_parts"
+        path = self.folder / "recipe.toml"
+        path.write_text(
+            _RECIPE.format(
+                parts=parts,
+                model=_inline(folder=data, join=options.join, width=options.width, weights=weights),
+                data=_inline(folder=data, part="train", batch=batch),
+                rate=options.learning_rate,
+                schedule=_inline(
+                    max_lr=options.learning_rate, total_steps=steps + 1, pct_start=_RISING
+                ),
+                epochs=options.epochs,
+                batch=batch,
+                seed=self.seed,
+                saved=_value(str((self.folder / "saved").resolve())),
+                log=_value(str((self.folder / "log").resolve())),
+            ),
+            encoding="utf-8",
+        )
+        return path, steps
+
+    def _follow(self, steps: int) -> Callable[[], object]:
+        log, told = self.folder / "log" / "log.jsonl", [-1]
+
+        def look() -> object:
+            done = min(_last_step(log), steps)
+            if done != told[0]:
+                told[0] = done
+                self.context.progress(done, steps, f"seed {self.seed}: step {done}")
+            return done
+
+        return look
+
+    def _export(self, wanted: dict[str, Any], cpu_s: float) -> None:
+        run_sdk(
+            ["ckpt", "export", str(self.folder / "saved"), str(self.folder / WEIGHTS), "--json"],
+            self.folder / "export.log",
+            lambda: None,
+        )
+        write_facts(self.folder / TRAINED, {**wanted, "cpu_s": cpu_s, "seed": self.seed})
+        shutil.rmtree(self.folder / "saved", ignore_errors=True)
+
+
+_RECIPE: Final = """\
+[model]
+factory = "{parts}:make_model"
+kwargs = {model}
+
+[data]
+factory = "{parts}:make_data"
+kwargs = {data}
+
+[loss]
+function = "{parts}:loss_of"
+
+[optimizer]
+name = "AdamW"
+kwargs = {{ lr = {rate}, weight_decay = 0.02 }}
+
+[scheduler]
+name = "OneCycleLR"
+kwargs = {schedule}
+
+[train]
+epochs = {epochs}
+batch = {batch}
+seed = {seed}
+
+[checkpoint]
+url = {saved}
+every = 200
+
+[log]
+folder = {log}
+"""
+
+
+def batch_for(rows: int, wanted: int) -> int:
+    """Return a batch that leaves no step with one row: batch normalization needs two.
+
+    Raises:
+        InputError: there is but one row.
+    """
+    if rows < 2:
+        raise errors.InputError(
+            f"the training part has {rows} rows", remedy="give 2 or more; hundreds to learn much"
+        )
+    batch = min(rows, wanted)
+    while batch > 2 and rows % batch == 1:
+        batch -= 1
+    return rows if rows % batch == 1 else batch
+
+
+def _inline(**values: Any) -> str:
+    """Return an inline table of TOML, whose texts and numbers are written as in JSON."""
+    return "{ " + ", ".join(f"{key} = {_value(value)}" for key, value in values.items()) + " }"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return _inline(**value)
+    return json.dumps(value, ensure_ascii=True)
+
+
+def _last_step(log: Path) -> int:
+    try:
+        lines = log.read_bytes().splitlines()
+    except OSError:
+        return 0
+    for line in reversed(lines):
+        try:
+            found = json.loads(line)
+        except ValueError:  # it is being written
+            continue
+        if isinstance(found, dict) and "step" in found:
+            return int(found["step"])
+    return 0

@@ -1,0 +1,1 @@
+"""Ways to join the tokens of several modalities, behind one interface."""
