@@ -122,7 +122,7 @@ class Training:
             done = min(_last_step(log), steps)
             if done != told[0]:
                 told[0] = done
-                self.context.progress(done, steps, f"seed {self.seed}: step {done}")
+                self.context.progress(done, steps, f"step {done}")
             return done
 
         return look
