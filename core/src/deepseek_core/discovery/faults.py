@@ -9,6 +9,7 @@ from types import ModuleType, TracebackType
 from typing import Final
 
 from deepseek_core.contracts.errors import DeepSeekError, PluginError
+from deepseek_core.discovery.hooks import HookRaised
 from deepseek_core.discovery.installing import (
     reinstall_command,
     remedy_for_missing,
@@ -16,15 +17,8 @@ from deepseek_core.discovery.installing import (
     update_or_remove,
 )
 from deepseek_core.discovery.scan import EntryPoint
-from deepseek_core.discovery.strangers import (
-    HookRaised,
-    UnfitSettings,
-    attribute,
-    is_a,
-    one_line,
-    text_of,
-    told,
-)
+from deepseek_core.discovery.strangers import attribute, is_a, one_line, text_of, told
+from deepseek_core.discovery.switches import UnfitSettings
 
 _OF_THE_SYSTEM: Final = (
     "fcntl", "grp", "os", "posix", "pwd", "resource", "signal", "socket", "termios",

@@ -30,14 +30,6 @@ _name_of: Final = type.__dict__["__name__"].__get__
 _members_of: Final = BaseExceptionGroup.__dict__["exceptions"].__get__
 
 
-class HookRaised(Exception):
-    """A hook raised; the error itself is the cause."""
-
-
-class UnfitSettings(Exception):
-    """The user's settings do not fit the plugin's class; the cause is a `ConfigError`."""
-
-
 class Overdue(BaseException):
     """Signal that a plugin took too long; its own `except Exception` does not stop it."""
 
