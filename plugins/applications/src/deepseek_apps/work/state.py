@@ -95,7 +95,7 @@ def read_json(path: Path) -> Any:
     """What a file of this plugin holds.
 
     Raises:
-        ArtifactError: it can't be read, or is no JSON.
+        ArtifactError: it can't be read, or is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
