@@ -20,7 +20,7 @@ SCHEMA: Final = 1
 class Step:
     """A step that was begun; `made_with` has a fingerprint of each thing that it rests on.
 
-    Its times are of all its runs together; `machine` is the one that ended it.
+    Its times are of all its runs that were not killed; `machine` is the one that ended it.
     """
 
     made_with: Mapping[str, str]
