@@ -1,4 +1,4 @@
-"""Paired digits, trained and answered: each result is kept, so that a run goes on where it ended."""
+"""Paired digits, trained and answered; each result is kept, and a run goes on from there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from _paired_digits import FULL, LETTERS, QUICK, SAMPLES, paired
 
 MODALITIES = ("text", "picture", "sound")
@@ -26,8 +27,9 @@ RECIPES = {
     "late": Recipe("late"),
     "concatenation": Recipe("concatenation"),
     "gate": Recipe("gate"),
-    "softmax attention": Recipe("attention"),
+    "gate over late fusion": Recipe("gate_over_late"),
     "gate + supervised InfoNCE": Recipe("gate", contrast=0.1),
+    "softmax attention": Recipe("attention"),
 }
 
 
@@ -89,8 +91,7 @@ def fit(network: Any, part: tuple[dict[str, Any], Any], recipe: Recipe) -> None:
     """Train with the rate going up and down once."""
     import torch
 
-    from deepseek_fusion.job.recipe_parts import loss_of
-    from deepseek_fusion.losses import JointLoss
+    from deepseek_fusion.losses import JointLoss, single_loss
 
     network.loss = JointLoss(contrast=recipe.contrast)
     arrays = {name: torch.from_numpy(values) for name, values in part[0].items()}
@@ -103,7 +104,11 @@ def fit(network: Any, part: tuple[dict[str, Any], Any], recipe: Recipe) -> None:
         for rows in torch.randperm(len(classes)).split(BATCH):
             if len(rows) < BATCH:
                 continue
-            loss = loss_of(network, ({k: v[rows] for k, v in arrays.items()}, classes[rows]))
+            answer = network({name: values[rows] for name, values in arrays.items()})
+            if recipe.join == "late":  # nothing of one modality reaches another
+                loss = single_loss(answer, classes[rows])
+            else:
+                loss = network.loss_of(answer, classes[rows])
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)

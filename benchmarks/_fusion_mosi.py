@@ -153,7 +153,7 @@ def corrupted(part: Part, how: str, seed: int) -> Part:
     if how == "half of the words":
         features["text"] = features["text"] * (rng.random(features["text"].shape) < 0.5)
     else:
-        name = how.split()[0]
+        name = how.split(maxsplit=1)[0]
         if how.endswith("noise"):
             features[name] = rng.standard_normal(features[name].shape).astype(np.float32)
         else:
@@ -164,8 +164,10 @@ def corrupted(part: Part, how: str, seed: int) -> Part:
 def table(folder: Path, seeds: range) -> tuple[dict[str, list[Any]], dict[str, float]]:
     """Return what is right [rows] of each seed by name of a row, and CPU seconds by try."""
     read = parts(folder)
-    found: dict[str, list[Any]] = {"TF-IDF, logistic regression": _linear(read, ("text",)),
-                                   "all features, logistic regression": _linear(read, MODALITIES)}  # fmt: skip
+    found: dict[str, list[Any]] = {
+        "TF-IDF, logistic regression": _linear(read, ("text",)),
+        "all features, logistic regression": _linear(read, MODALITIES),
+    }
     cpu_s = {}
     for name, tried in TRIES.items():
         start_s = time.process_time()

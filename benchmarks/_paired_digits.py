@@ -8,6 +8,7 @@ paired, so that no test row has a picture or a take that training rows have.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +41,7 @@ class Sizes(NamedTuple):
     test: int
 
 
-FULL = Sizes(6000, 2000, 2000)
+FULL = Sizes(3000, 1000, 2000)
 QUICK = Sizes(512, 200, 200)
 
 
@@ -72,7 +73,7 @@ def spoken(folder: Path) -> tuple[list[Any], Any, Any]:
     coded = kept["mulaw"].astype(np.float32) / 127.5 - 1
     wave = np.sign(coded) * (256.0 ** np.abs(coded) - 1) / 255
     bounds = kept["offset"]
-    clips = [wave[a:b][:SAMPLES] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    clips = [wave[a:b][:SAMPLES] for a, b in pairwise(bounds)]
     return [clip / (clip.std() + 1e-6) for clip in clips], kept["digit"], kept["take"]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import command_line
 
+from deepseek_apps.cli.main import STEPS as APP
 from deepseek_compress.cli.main import COMMANDS as COMPRESS
 from deepseek_fpga.cli.main import COMMANDS as FPGA
 from deepseek_parallel.ckpt_cli.main import COMMANDS as CKPT
@@ -42,6 +43,16 @@ def train() -> str:
 def ckpt() -> str:
     """Of checkpoints of a training."""
     return _page("ckpt", CKPT)
+
+
+def app() -> str:
+    """Of applications, as those of one."""
+    parts = [f"## ds-sdk app\n\n{_fenced(command_line.help_of('app'))}"]
+    parts.append(f"## app list\n\n{_fenced(command_line.help_of('app', 'list'))}")
+    for name in APP:
+        told = command_line.help_of("app", "ctr", name)
+        parts.append(f"## app {name}\n\n{_fenced(told)}")
+    return "\n\n".join(parts)
 
 
 def _page(group: str, commands: Iterable[str]) -> str:

@@ -33,6 +33,7 @@ MAKERS: Final[dict[str, Callable[[], str]]] = {
     "cost_constants": constants.cost_model,
     "placement_constants": constants.placement,
     "store_commands": group_command_line.store,
+    "app_commands": group_command_line.app,
     "compress_commands": group_command_line.compress,
     "trt_commands": group_command_line.trt,
     "fpga_commands": group_command_line.fpga,

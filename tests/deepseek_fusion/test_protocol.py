@@ -178,6 +178,14 @@ def test_training_reaches_every_weight(kind):
         encoder.eval()
 
 
+def test_gradients_are_finite_where_whole_rows_are_masked_out(kind):
+    encoder, x = copy.deepcopy(ENCODERS[kind]).train(), given(kind)
+    mask = mask_for(kind, x, True)
+    mask[1] = False
+    encoder.encode(x, mask).tokens.square().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in encoder.parameters())
+
+
 @pytest.mark.parametrize("x", [None, [[1, 2]], np.zeros((1, 4), np.float32)])
 def test_what_is_no_tensor_is_refused_with_what_to_do(encoder, x):
     with pytest.raises(errors.TensorMismatch, match=r"must be a torch tensor.*from_numpy"):

@@ -9,6 +9,7 @@ import pytest
 from doc_blocks import DOCS, ROOT, blocks_of
 
 MOST_LINES = 60
+MOST_LINES_OF = {"write_an_application": 110}  # five steps, and figures to judge by
 MODULES = {
     "write_a_command": ("acme_hello", None),
     "write_a_compression_step": ("acme_half_weights", "step.py"),
@@ -17,6 +18,7 @@ MODULES = {
     "write_a_frontend": ("acme_scale", "frontend.py"),
     "write_a_storage_tier": ("acme_ram", "tier.py"),
     "write_a_strategy": ("acme_rows", "strategy.py"),
+    "write_an_application": ("acme_waits", "application.py"),
     "write_an_executor": ("acme_later", "executor.py"),
 }
 METADATA = """Metadata-Version: 2.1
@@ -42,7 +44,7 @@ def test_a_plugin_takes_sixty_lines(page):
     files = sources(page)
     assert {"hooks.py", "conformance.py"} < {*files}
     lines = [line for text in files.values() for line in text.splitlines() if line.strip()]
-    assert len(lines) <= MOST_LINES
+    assert len(lines) <= MOST_LINES_OF.get(page, MOST_LINES)
 
 
 @pytest.fixture(scope="module")

@@ -32,8 +32,10 @@ def test_rows_sum_up_to_the_score_of_all() -> None:
     assert scorer.bleu_of(rows[[2, 2]]) == pytest.approx(100)
 
 
-@pytest.mark.parametrize(("language", "name"), [("zh", "zh"), ("zh-TW", "zh"), ("cmn", "zh"),
-                                               ("ja", "char"), ("de", "13a"), ("pt-BR", "13a")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("language", "name"),
+    [("zh", "zh"), ("zh-TW", "zh"), ("cmn", "zh"), ("ja", "char"), ("de", "13a"), ("pt-BR", "13a")],
+)
 def test_chinese_is_cut_into_characters(language: str, name: str) -> None:
     assert tokenizer_of(language) == name
 

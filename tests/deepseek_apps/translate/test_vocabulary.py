@@ -49,9 +49,10 @@ def test_a_language_that_was_not_trained_on_is_refused(vocabulary: Vocabulary) -
         vocabulary.source(["the cat"], "fr")
 
 
-def test_so_many_pieces_that_can_t_be_made_are_refused_with_a_number_that_can() -> None:
+@pytest.mark.parametrize("wrong", [5000, 12])
+def test_pieces_too_many_or_too_few_are_refused_with_a_number_that_can_be_made(wrong: int) -> None:
     with pytest.raises(errors.ConfigError) as caught:
-        train_vocabulary(TEXTS, ("en",), attrs.evolve(OPTIONS, vocabulary=5000))
+        train_vocabulary(TEXTS, ("en",), attrs.evolve(OPTIONS, vocabulary=wrong))
     size = int(str(caught.value.remedy).removeprefix("--set vocabulary="))
     options = attrs.evolve(OPTIONS, vocabulary=size)
     assert len(Vocabulary(train_vocabulary(TEXTS, ("en",), options), "here")) == size
@@ -67,7 +68,7 @@ def test_a_vocabulary_of_another_run_is_refused(tmp_path: Path, vocabulary: Voca
 @pytest.mark.parametrize("content", [b"", b"no model"])
 def test_a_damaged_vocabulary_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / VOCABULARY).write_bytes(content)
-    with pytest.raises(errors.ArtifactError, match=r"no model of sentencepiece|another tool"):
+    with pytest.raises(errors.ArtifactError, match=r"not a model of sentencepiece|another tool"):
         Vocabulary.load(tmp_path / VOCABULARY)
 
 

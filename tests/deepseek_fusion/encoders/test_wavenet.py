@@ -37,7 +37,9 @@ def test_a_token_depends_on_its_receptive_field_alone():
 
 
 def test_samples_that_are_no_whole_frame_are_refused_with_what_to_do():
-    with pytest.raises(errors.TensorMismatch, match=r"10 samples.*frames of 4.*pad to 12.*last 2"):
+    with pytest.raises(
+        errors.TensorMismatch, match=r"10 samples are not whole frames of 4.*pad to 12.*last 2"
+    ):
         small("wavenet").encode(torch.randn(1, 10, 2))
 
 

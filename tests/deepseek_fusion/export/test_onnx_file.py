@@ -1,6 +1,8 @@
 """An exported encoder computes what the encoder computes, and says how it streams."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -9,6 +11,7 @@ import torch
 from fusion_streams import sequence, small
 
 from deepseek_core import errors
+from deepseek_fusion.encoders import TransformerXL, TransformerXLConfig
 from deepseek_fusion.export.files import write_whole
 from deepseek_fusion.export.layout import StreamLayout, read_layout
 from deepseek_fusion.export.onnx_file import export_encoder
@@ -77,6 +80,25 @@ def test_a_folder_that_is_missing_is_named_before_time_is_spent(tmp_path):
         export_encoder(small("ids"), sequence("ids", 2, 3), tmp_path / "nowhere" / "x.onnx")
 
 
+def test_a_file_that_does_not_fit_leaves_the_one_before(tmp_path):
+    """With a limit on the size of files, as a full disk has it: in a process of its own."""
+    path = tmp_path / "x.onnx"
+    path.write_bytes(b"before")
+    code = (
+        "import resource, signal, sys; from pathlib import Path; "
+        "from deepseek_fusion.export.files import write_whole; "
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
+        "write_whole(Path(sys.argv[1]), bytes(5000))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "WriteError" in ran.stderr
+    assert "can't be written: File too large" in ran.stderr
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("x.onnx", b"before")]
+
+
 def test_nothing_half_written_is_left(tmp_path):
     (tmp_path / "x.onnx").mkdir()
     with pytest.raises(errors.WriteError, match=r"x\.onnx can't be written"):
@@ -106,13 +128,21 @@ def test_an_encoder_that_the_file_does_not_equal_is_refused(tmp_path):
 
 @pytest.mark.parametrize("encoder", [torch.nn.Linear(2, 2), object()])
 def test_what_is_no_encoder_is_refused(tmp_path, encoder):
-    with pytest.raises(errors.InputError, match="is no encoder"):
+    with pytest.raises(errors.InputError, match="is not an encoder"):
         export_encoder(encoder, torch.zeros(2, 2), tmp_path / "x.onnx")
 
 
 def test_weights_of_half_precision_are_refused(tmp_path):
     with pytest.raises(errors.InputError, match="float16; a file has float32"):
         export_encoder(small("ids").half(), sequence("ids", 2, 3), tmp_path / "x.onnx")
+
+
+def test_weights_beyond_what_a_file_holds_are_refused(tmp_path):
+    with torch.device("meta"):
+        config = TransformerXLConfig(vocabulary=10, width=8192, inner=65536, memory=1)
+        encoder = TransformerXL(config)
+    with pytest.raises(errors.InputError, match="do not fit into one ONNX file"):
+        export_encoder(encoder, sequence("ids", 2, 3), tmp_path / "x.onnx")
 
 
 def test_an_empty_example_is_refused(tmp_path):
@@ -129,12 +159,36 @@ class TestReadLayout:
 
     def test_a_file_that_is_no_model_is_refused(self, tmp_path):
         (tmp_path / "x.onnx").write_bytes(b"\xff\xff no model")
-        with pytest.raises(errors.ArtifactError, match="is no ONNX file"):
+        with pytest.raises(errors.ArtifactError, match="is not an ONNX file"):
             read_layout(tmp_path / "x.onnx")
 
     def test_a_model_of_others_does_not_say(self, tmp_path):
         onnx.save(onnx.ModelProto(ir_version=8), tmp_path / "x.onnx")
         with pytest.raises(errors.ArtifactError, match="does not say how it streams"):
+            read_layout(tmp_path / "x.onnx")
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ('"frame": 4', '"frame": 0'),
+            ('"frame": 4', '"frame": true'),
+            ('"float32", "init"', '"object", "init"'),
+            ('"init": 0.0', '"init": NaN'),
+            ('["batch", 6, 1]', '["batch", 6000000, 1000]'),
+            ("wavenet_block1", "wavenet_block0"),
+        ],
+    )
+    def test_metadata_that_were_damaged_are_refused(self, exported, old, new):
+        text = read_layout(exported("wavenet").path).metadata()["deepseek_fusion.stream"]
+        assert old in text
+        with pytest.raises(errors.ArtifactError, match="do not describe a stream"):
+            StreamLayout.parse(text.replace(old, new))
+
+    def test_a_file_whose_states_were_renamed_is_refused(self, exported, tmp_path):
+        model = onnx.load(exported("wavenet").path)
+        model.graph.output[2].name = "renamed"
+        onnx.save(model, tmp_path / "x.onnx")
+        with pytest.raises(errors.ArtifactError, match="does not have what it says: renamed, wave"):
             read_layout(tmp_path / "x.onnx")
 
     @pytest.mark.parametrize(

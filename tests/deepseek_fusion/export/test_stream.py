@@ -1,5 +1,8 @@
 """A stream through an exported file gives what the encoder gives for the whole sequence."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -178,3 +181,47 @@ def test_two_streams_side_by_side_do_not_mix(exported):
         one = pushed(open_stream(exported("ids").path), x[row : row + 1], [3, 1])
         assert np.abs(one - both[row : row + 1]).max() < 1e-5
     assert small("ids").width == both.shape[2]
+
+
+def test_a_stream_needs_no_torch(exported):
+    code = (
+        "import sys; from deepseek_fusion.export.stream import open_stream; "
+        "open_stream(sys.argv[1]); sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, exported("ids").path], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("ids", [[[0, 40]], [[-1, 3]]])
+def test_ids_beyond_the_vocabulary_are_refused(exported, ids):
+    stream, ids = open_stream(exported("ids").path), np.array(ids)
+    with pytest.raises(errors.InputError, match="from 0 to 39"):
+        stream.push(ids)
+    assert stream.push(ids, (ids >= 0) & (ids < 40)).mask.sum() == 1
+
+
+def test_a_chunk_of_no_steps_gives_no_frames(case):
+    kind, given_ = case
+    empty = sequence(kind, 1, 2)[:, :0].numpy()
+    assert open_stream(given_.path).push(empty).tokens.shape == (1, 0, given_.encoder.width)
+
+
+def test_a_stream_of_a_session_that_ended_says_so(exported, own_cache):
+    with Session(devices=["cpu"], threads=1) as session:
+        stream = open_stream(exported("ids").path, session=session)
+        stream.push(sequence("ids", 1, 2).numpy())
+    with pytest.raises(errors.DeviceClosed):
+        stream.push(sequence("ids", 1, 2).numpy())
+
+
+def test_streams_that_share_what_runs_them_do_not_mix(case):
+    kind, given_ = case
+    run, layout = onnx_runtime(given_.path), read_layout(given_.path)
+    inputs = [sequence(kind, 1, 12, seed).numpy() for seed in (1, 2)]
+    streams = [Stream(layout, run) for _ in inputs]
+    found = [[], []]
+    for at in range(0, inputs[0].shape[1], 5):
+        for stream, x, parts in zip(streams, inputs, found, strict=True):
+            parts.append(stream.push(x[:, at : at + 5]).tokens)
+    for x, parts in zip(inputs, found, strict=True):
+        wanted = Stream(layout, run).push(x).tokens
+        assert np.abs(np.concatenate(parts, 1) - wanted).max() < 1e-5

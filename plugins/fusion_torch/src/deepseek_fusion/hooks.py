@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from deepseek_core import ApplicationSpec, HostContext, hookimpl, hooks
 
+conformance = "deepseek_fusion.conformance"
+
 
 @hookimpl(hooks.ds_register_applications)
 def ds_register_applications(ctx: HostContext) -> Iterable[ApplicationSpec]:

@@ -72,6 +72,11 @@ class StreamEncoder(Encoder, Protocol):
     frame: int
 
 
+def frame_of(encoder: Encoder) -> int:
+    """How many steps of input make one token; 1 for an encoder that does not stream."""
+    return encoder.frame if isinstance(encoder, StreamEncoder) else 1
+
+
 def dtype_name(value: Tensor) -> str:
     """Name a dtype as numpy and the SDK do: `float32`."""
     return str(value.dtype).removeprefix("torch.")
@@ -134,7 +139,7 @@ def _check_state_tensor(spec: StateSpec, value: Tensor, x: Tensor) -> None:
     if value.dtype != getattr(torch, spec.dtype):
         raise errors.TensorMismatch(
             f"state {spec.name!r}: expected {spec.dtype}, given {dtype_name(value)}",
-            remedy="give back the state as encode() returned it",
+            remedy="pass the state as encode() returned it",
         )
 
 

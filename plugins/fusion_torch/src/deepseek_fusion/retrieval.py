@@ -127,4 +127,5 @@ def share_right(
     found: Neighbors, query_classes: npt.NDArray[Any], gallery_classes: npt.NDArray[Any]
 ) -> npt.NDArray[np.bool_]:
     """Tell of each query whether the nearest is of its class [Q]."""
-    return np.asarray(gallery_classes)[found.indices[:, 0]] == np.asarray(query_classes)
+    nearest = np.asarray(gallery_classes)[found.indices[:, 0]]
+    return np.asarray(nearest == np.asarray(query_classes), np.bool_)

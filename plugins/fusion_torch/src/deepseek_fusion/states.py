@@ -5,6 +5,7 @@ Nothing here needs torch: a stream of an exported model runs with ONNX Runtime a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -15,6 +16,10 @@ from deepseek_core import errors
 
 BATCH: Final = "batch"
 """The symbol of a state's first axis: one entry a stream."""
+DTYPES: Final = ("float32", "int64", "bool")
+"""What a state may be made of."""
+LARGEST: Final = 2**28
+"""Numbers in one tensor of one stream's state: more is taken for damage."""
 
 
 def _sizes(values: Iterable[int]) -> tuple[int, ...]:
@@ -32,8 +37,8 @@ class StateSpec:
 
     name: str = attrs.field()
     shape: tuple[int, ...] = attrs.field(converter=_sizes)
-    dtype: str = "float32"
-    init: float = 0.0
+    dtype: str = attrs.field(default="float32")
+    init: float = attrs.field(default=0.0)
 
     @name.validator
     def _is_named(self, _field: attrs.Attribute[str], value: object) -> None:
@@ -46,6 +51,22 @@ class StateSpec:
             raise errors.ConfigError(
                 f"state {self.name!r}: sizes must be whole numbers from 0 on, got {value}"
             )
+        if math.prod(self.shape) > LARGEST:
+            raise errors.ConfigError(
+                f"state {self.name!r} of {value} would have more than {LARGEST:,} numbers"
+            )
+
+    @dtype.validator
+    def _is_known(self, _field: attrs.Attribute[str], value: object) -> None:
+        if value not in DTYPES:
+            raise errors.ConfigError(
+                f"state {self.name!r}: dtype must be one of {', '.join(DTYPES)}, got {value!r}"
+            )
+
+    @init.validator
+    def _is_finite(self, _field: attrs.Attribute[float], value: object) -> None:
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise errors.ConfigError(f"state {self.name!r}: init must be finite, got {value!r}")
 
     def full_shape(self, batch: int) -> tuple[int, ...]:
         """Shape for so many streams side by side."""
@@ -79,7 +100,7 @@ def check_names(specs: Iterable[StateSpec], given: Iterable[str]) -> None:
              (("lacks", missing), ("has foreign", foreign)) if some]  # fmt: skip
     raise errors.InputError(
         f"the state is not of this encoder: it {' and '.join(parts)}",
-        remedy="give back the state that this same encoder returned, or None to begin",
+        remedy="pass the state that this same encoder returned, or None to begin",
     )
 
 
@@ -99,7 +120,7 @@ def check_shape(spec: StateSpec, shape: Iterable[int], batch: int) -> None:
         )
     raise errors.TensorMismatch(
         f"state {spec.name!r}: expected {list(want)}, given {list(have)}",
-        remedy="give back the state that this same encoder returned, or None to begin",
+        remedy="pass the state that this same encoder returned, or None to begin",
     )
 
 

@@ -24,7 +24,7 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def add_again(parser: argparse.ArgumentParser, what: str) -> None:
-    """Declare that what was done may be done anew."""
+    """Declare that what was done may be done again."""
     parser.add_argument("--again", action="store_true", help=what)
 
 
@@ -56,7 +56,7 @@ def at_work(args: argparse.Namespace, title: str) -> Iterator[applications.Appli
     """What a step may use; its progress is shown on stderr."""
     with console.ProgressReporter(title, quiet=args.json) as show:
         yield applications.ApplicationContext(
-            folder=args.folder, threads=args.threads, progress=show
+            folder=args.folder.resolve(), threads=args.threads, progress=show
         )
 
 

@@ -30,8 +30,8 @@ class Options:
         default=96,
         metadata={"help": "px of the network's picture, as the side of a square of its area"},
     )
-    crop: tuple[float, ...] = attrs.field(
-        default=(0.0, 0.0, 1.0, 1.0),
+    crop: str = attrs.field(
+        default="0,0,1,1",
         metadata={"help": "what is looked at: top, left, bottom, right as shares of the picture"},
     )
     folds: int = attrs.field(default=5, metadata={"help": "parts that the data are dealt into"})
@@ -93,11 +93,21 @@ class Options:
         self._check_crop()
         self._check_rule()
 
+    @property
+    def looked_at(self) -> tuple[float, float, float, float]:
+        """Top, left, bottom, right of the crop."""
+        top, left, bottom, right = map(float, self.crop.split(","))
+        return top, left, bottom, right
+
     def _check_crop(self) -> None:
-        ends = self.crop
-        if len(ends) != 4 or not (0 <= ends[0] < ends[2] <= 1 and 0 <= ends[1] < ends[3] <= 1):
+        try:
+            top, left, bottom, right = self.looked_at
+            fits = 0 <= top < bottom <= 1 and 0 <= left < right <= 1
+        except ValueError:
+            fits = False
+        if not fits:
             raise errors.ConfigError(
-                f"crop is {list(ends)}",
+                f"crop is {self.crop!r}",
                 remedy="give top, left, bottom and right as shares, such as 0.1,0,0.9,1",
             )
 

@@ -102,9 +102,9 @@ def _prepared(
     check_parts(labels, split, folder.classes)
     parts = {row: part for part, rows in split.parts.items() for row in rows}
     items = Items(
-        classes=folder.classes, crop=options.crop, split_hash=split.hash, names=names,
+        classes=folder.classes, crop=options.looked_at, split_hash=split.hash, names=names,
         labels=labels, groups=groups, parts=[parts[row] for row in range(len(names))],
-        has_mask=found.masks.any((1, 2)).tolist(),
+        has_mask=[bool(mask.any()) for mask in found.masks],
     )  # fmt: skip
     np.save(place / PICTURES, found.pictures)
     np.save(place / CHANNELS, _channels(found.pictures))
@@ -139,7 +139,7 @@ def _read_all(folder: Folder, options: Options, progress: Progress) -> _Read:
                 lost.append(str(error))
                 continue
             mask = None if item.mask is None else decode_mask(item.mask)
-            rows.append((item, *_at_size(levels, mask, item, (size, options.crop))))
+            rows.append((item, *_at_size(levels, mask, item, (size, options.looked_at))))
     _check_lost(lost, len(folder.items))
     return _stacked(rows, lost)
 
@@ -207,7 +207,7 @@ def network_size(folder: Folder, size_of_file: Callable[[Path], Any], options: O
         except errors.InputError:
             continue  # told when it is decoded
         ratios.append(height / width)
-    top, left, bottom, right = options.crop
+    top, left, bottom, right = options.looked_at
     ratio = float(np.median(ratios or [1.0])) * (bottom - top) / (right - left)
     sides = (options.size * ratio**0.5, options.size / ratio**0.5)
     return tuple(max(2 * STRIDE, round(side / STRIDE) * STRIDE) for side in sides)

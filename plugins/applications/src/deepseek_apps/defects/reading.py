@@ -53,7 +53,7 @@ def size_of(file: Path) -> tuple[int, int]:
     """
     from PIL import Image
 
-    with _told(file), _regular(file) as raw, Image.open(raw, formats=_FORMATS) as image:
+    with _told(file), _regular(file) as raw, Image.open(raw, formats=_formats()) as image:
         turned = image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
         return (image.width, image.height) if turned else (image.height, image.width)
 
@@ -73,11 +73,19 @@ def _decoded(file: Path) -> Any:
     """The decoded picture as Pillow has it, in 8 bits a level, without transparency."""
     from PIL import Image, ImageOps
 
-    with _told(file), _regular(file) as raw, Image.open(raw, formats=_FORMATS) as image:
+    with _told(file), _regular(file) as raw, Image.open(raw, formats=_formats()) as image:
         if image.width * image.height > MOST_PIXELS:
             raise _refused(file, f"has more than {MOST_PIXELS:,} pixels")
         image.load()
         return _plain(file, ImageOps.exif_transpose(image))
+
+
+def _formats() -> list[str]:
+    """Those that the installed Pillow has."""
+    from PIL import Image
+
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
 
 
 @contextmanager

@@ -40,6 +40,8 @@ class Answer:
 class Child:
     """One run of `ds-sdk`, in a session of its own: Ctrl-C reaches it through this process alone.
 
+    It works in the folder, where it leaves what it printed.
+
     Legend: `_out`, `_err` are files of what it prints; `_seen` is their size when it last grew, and
     `_alive_s` when that was.
     """
@@ -52,6 +54,7 @@ class Child:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "deepseek_apps.shared.kept", str(os.getpid()), *words],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True,
+                cwd=folder,  # what a recipe names is looked for beside it
             )  # fmt: skip
 
     def wait(self, limits: Limits, look: Callable[[], int]) -> Answer:

@@ -39,12 +39,14 @@ def train(
 ) -> dict[str, Any]:
     """Train a recipe, or go on from its checkpoint; gives the trainer's report.
 
-    Its `[log] folder` tells the progress. `changes` are those of `--set`.
+    Its `[log] folder` tells the progress; it and the checkpoints lie beside the recipe where their
+    names are relative. `changes` are those of `--set`.
 
     Raises:
         Interrupted: it was stopped; what was saved is gone on from by the next call.
         DeepSeekError: it failed; has its last words.
     """
+    recipe = recipe.resolve()
     words = ["train", "run", str(recipe), "--resume", "--json"]
     words += ["--nproc", str(nproc)] if nproc > 1 else []
     words += [word for change in changes for word in ("--set", change)]
@@ -73,6 +75,7 @@ def compress(
         Interrupted: it was stopped; the next call goes on.
         DeepSeekError: it failed; has its last words.
     """
+    recipe, output = recipe.resolve(), output.resolve()
     report = output / "report.json"
     if not (output / "MANIFEST.json").is_file():
         words = ["compress", "run", str(recipe), "-o", str(output), "--json"]
@@ -120,7 +123,7 @@ class _Log:
         if not self._path.is_file():
             return []
         with self._path.open("rb") as file:
-            if file.seek(0, 2) < self.position:  # it was begun anew
+            if file.seek(0, 2) < self.position:  # it was begun again
                 self.position = 0
             file.seek(self.position)
             whole, _, _ = file.read().rpartition(b"\n")

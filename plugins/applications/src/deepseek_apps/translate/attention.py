@@ -73,7 +73,7 @@ class CrossAttention(nn.Module):
         """Attend to the source where the mask is true."""
         query = split(self.query(x_BQD), self.heads)
         joined = functional.scaled_dot_product_attention(query, *keys, attn_mask=mask_B11K)
-        return self.out(merge(joined))  # type: ignore[no-any-return]
+        return self.out(merge(joined))
 
 
 def split(x_BQD: torch.Tensor, heads: int) -> torch.Tensor:

@@ -19,13 +19,17 @@ from deepseek_apps.translate.tasks import Row
 Past: TypeAlias = list[Pair]
 
 
-@torch.inference_mode()
 def greedy(model: Translator, sources: Sequence[Row], most: int) -> list[Row]:
     """The likeliest token after each other, until the end or `most` tokens; ends are left out.
 
-    There is at least one token, as CTranslate2 has it.
+    There is at least one token, as CTranslate2 has it. Texts that have ended are computed no more.
     """
     model.eval()
+    with torch.inference_mode():
+        return _greedy(model, sources, most)
+
+
+def _greedy(model: Translator, sources: Sequence[Row], most: int) -> list[Row]:
     source_BS = padded(sources)
     memory, mask = model.encode(source_BS)
     keys, past = model.keys(memory), None

@@ -37,7 +37,7 @@ class Feed(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The same for each token."""
-        return self.second(torch.relu(self.first(x)))  # type: ignore[no-any-return]
+        return self.second(torch.relu(self.first(x)))
 
 
 class EncoderLayer(nn.Module):
@@ -56,7 +56,7 @@ class EncoderLayer(nn.Module):
         """One layer further."""
         attended, _ = self.attend(self.norms[0](x_BSD), mask_B11S)
         x_BSD = x_BSD + self.drop(attended)
-        return x_BSD + self.drop(self.feed(self.norms[1](x_BSD)))  # type: ignore[no-any-return]
+        return x_BSD + self.drop(self.feed(self.norms[1](x_BSD)))
 
 
 class DecoderLayer(nn.Module):
@@ -122,7 +122,7 @@ class Translator(nn.Module):
         """Scaled embeddings of tokens, the first of which stands at this position."""
         positions = self.positions[first : first + tokens.shape[1]]
         embedded = self.embedding(tokens) * math.sqrt(self.shape.width) + positions
-        return self.drop(embedded)  # type: ignore[no-any-return]
+        return self.drop(embedded)
 
     def encode(self, source_BS: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The encoded source (B, S, D), and where it is no padding (B, 1, 1, S)."""

@@ -33,19 +33,19 @@ class Options:
     test_share: float = _option(0.1, "share of pairs to test on, and to validate on, of one file")
     tasks: str = _option(",".join(TASKS), "what is learned at once, of main and three more")
     temperature: float = _option(5.0, "1 draws tasks by their size, more draws them more evenly")
-    main_share: float = _option(0.5, "how often the main task is drawn, at least")
-    finish: float = _option(0.3, "share of the updates, at the end, of the main task alone")
+    main_share: float = _option(0.6, "how often the main task is drawn, at least")
+    finish: float = _option(0.4, "share of the updates, at the end, of the main task alone")
     vocabulary: int = _option(2000, "pieces that all languages share")
     vocabulary_kind: Literal["unigram", "bpe"] = _option("unigram", "how pieces are learned")
     width: int = _option(128, "width of the model")
     inner: int = _option(256, "width inside of its feed-forward layers")
     heads: int = _option(4, "heads of attention")
     layers: int = _option(2, "layers of the encoder, and of the decoder")
-    dropout: float = _option(0.3, "share of units that an update leaves out")
+    dropout: float = _option(0.1, "share of units that an update leaves out")
     smoothing: float = _option(0.1, "share of each target that all pieces get (label smoothing)")
-    updates: int = _option(1800, "updates of the training")
-    batch_tokens: int = _option(700, "target tokens of an update, with padding")
-    rate: float = _option(2e-3, "largest learning rate of AdamW; it falls in a line to 0")
+    updates: int = _option(3000, "updates of the training")
+    batch_tokens: int = _option(350, "target tokens of an update, with padding")
+    rate: float = _option(3e-3, "largest learning rate of AdamW; it falls in a line to 0")
     warmup: int = _option(300, "updates in which the rate rises")
     longest: int = _option(128, "most tokens of a text that is trained on, or made")
     beam: int = _option(4, "hypotheses of the search; 1 is greedy")
@@ -74,7 +74,7 @@ class Options:
         for name in ("main_share", "finish", "dropout", "smoothing", "test_share"):
             _share(name, getattr(self, name))
         if not 0 < self.rate <= 1:
-            raise errors.ConfigError(f"rate is {self.rate}", remedy="--set rate=0.002")
+            raise errors.ConfigError(f"rate is {self.rate}", remedy="--set rate=0.003")
 
     def _check_names(self) -> None:
         for name in ("source_language", "target_language"):

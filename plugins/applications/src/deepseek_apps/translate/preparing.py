@@ -71,8 +71,10 @@ def _parted(corpus: Corpus, options: Options) -> tuple[Corpus, str]:
             remedy="give validation.* and test.*, or --set tasks=main,reverse,denoise",
         )
     parted, pairs = split(corpus.train, options.test_share)
-    parts = {name: tuple(pairs[n] for n in numbers) for name, numbers in parted.parts.items()}
-    return attrs.evolve(corpus, **parts), "connected groups of pairs, which share no sentence"
+    train, validation, test = (tuple(pairs[n] for n in parted.parts[name]) for name in PARTS)
+    return attrs.evolve(
+        corpus, train=train, validation=validation, test=test
+    ), "connected groups of pairs, which share no sentence"
 
 
 def _hash(data: Prepared) -> str:
@@ -86,7 +88,7 @@ def _hash(data: Prepared) -> str:
 
 
 def cut_pairs(pairs: Sequence[Pair], count: int) -> tuple[Pair, ...]:
-    """So many of the pairs, drawn with one seed whatever the training's."""
+    """Draw so many of the pairs, with one seed for all trainings."""
     if not 0 < count < len(pairs):
         return tuple(pairs)
     chosen = sorted(random.Random(0).sample(range(len(pairs)), count))  # noqa: S311

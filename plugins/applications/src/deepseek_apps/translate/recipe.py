@@ -64,7 +64,7 @@ def _texts(run: Run) -> tuple[Any, Vocabulary]:
 
 
 def _loader(batches: Batches) -> DataLoader[Any]:
-    return DataLoader(batches, batch_size=1, shuffle=False, collate_fn=_only)  # type: ignore[arg-type]
+    return DataLoader(batches, batch_size=1, shuffle=False, collate_fn=_only)
 
 
 def _only(samples: list[Batch]) -> Batch:

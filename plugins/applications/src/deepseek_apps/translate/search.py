@@ -60,7 +60,9 @@ def _next(
     count = min(2 * beam, len(flat))
     best = np.argpartition(-flat, count - 1)[:count]
     best = best[np.argsort(-flat[best], kind="stable")]
-    rows, scores, parents = [], [], []
+    rows: list[Row] = []
+    scores: list[float] = []
+    parents: list[int] = []
     for place, number in enumerate(best.tolist()):
         parent, token = divmod(number, totals_WV.shape[1])
         if token == END:
@@ -68,7 +70,7 @@ def _next(
                 ended.append((float(flat[number]) / length, beams.rows[parent]))
         elif len(rows) < beam:
             rows.append([*beams.rows[parent], token])
-            scores.append(flat[number])
+            scores.append(float(flat[number]))
             parents.append(parent)
     if beam == 1 and ended:
         rows = []

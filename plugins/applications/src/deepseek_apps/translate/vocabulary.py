@@ -36,7 +36,7 @@ class Vocabulary:
             known = [self._model.IdToPiece(number) for number in range(len(NAMES))]
         except (RuntimeError, OSError, IndexError) as error:
             raise errors.ArtifactError(
-                f"{where} is no model of sentencepiece",
+                f"{where} is not a model of sentencepiece",
                 remedy="give the vocabulary.model that `prepare` wrote",
             ) from error
         if tuple(known) != NAMES:
@@ -124,7 +124,7 @@ def train_vocabulary(texts: Iterable[str], languages: Sequence[str], options: Op
             control_symbols=[NAMES[GAP], NAMES[NOISED], *(tag(code) for code in languages)],
         )  # fmt: skip
     except RuntimeError as error:
-        raise _too_large(str(error), options) from error
+        raise _refused(str(error), options) from error
     return written.getvalue()
 
 
@@ -134,10 +134,10 @@ def write_vocabulary(content: bytes, path: Path) -> None:
         partial.write_bytes(content)
 
 
-def _too_large(said: str, options: Options) -> errors.ConfigError:
-    numbers = re.findall(r"(?:<=|than)\s*(\d+)", said)
-    size = numbers[-1] if numbers else str(options.vocabulary // 2)
+def _refused(said: str, options: Options) -> errors.ConfigError:
+    """What sentencepiece said of a number of pieces, with one that it takes, where it says that."""
+    found = re.search(r"(?:<=|\d+ vs)\s*(\d+)", said)
     return errors.ConfigError(
         f"{options.vocabulary:,} pieces can't be made of this text: {said.splitlines()[0].strip()}",
-        remedy=f"--set vocabulary={size}",
+        remedy=f"--set vocabulary={found[1]}" if found else "give more text, or fewer pieces",
     )

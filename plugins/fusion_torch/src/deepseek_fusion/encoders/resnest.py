@@ -97,6 +97,8 @@ class ResNeSt(nn.Module):
 
     The mask (N,) says which pictures are there. In training, batch normalization takes
     statistics over the batch, rows of missing pictures included, and needs two rows or more.
+    `conv1`, `bn1` and `maxpool` are the stem; `_stages` names the stages, `layer1` and so on; `fc`
+    classifies what was pooled, `project` brings cells to the width of tokens.
     """
 
     state_specs = ()

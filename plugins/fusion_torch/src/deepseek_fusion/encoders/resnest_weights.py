@@ -46,7 +46,7 @@ def _tensors(path: Path) -> dict[str, Any]:
         raise errors.ArtifactError(f"{path} can't be read: {error.strerror or error}") from error
     except Exception as error:  # torch's own, pickle's and zip's
         raise errors.ArtifactError(
-            f"{path} is no file of tensors: {_first_line(error)}",
+            f"{path} is not a file of tensors: {_first_line(error)}",
             remedy="give the .pth file of the release; files with code in them are not read",
         ) from error
     found = found.get("state_dict", found) if isinstance(found, Mapping) else None

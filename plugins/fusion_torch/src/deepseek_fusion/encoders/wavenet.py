@@ -60,7 +60,8 @@ class WaveNet(nn.Module):
 
     `frame` is the samples of a token; a chunk is whole frames. `receptive` is how many frames
     a token depends on, itself included. What is masked out enters every block as zero, as
-    the time before the start does: padding on the left changes nothing.
+    the time before the start does: padding on the left changes nothing. `front` makes frames,
+    `blocks` look back, `last` makes tokens of the sum of skips.
     """
 
     def __init__(self, config: WaveNetConfig | None = None) -> None:
@@ -109,7 +110,7 @@ class WaveNet(nn.Module):
             return
         whole = x.shape[1] // self.frame * self.frame
         raise errors.TensorMismatch(
-            f"{x.shape[1]} samples are no whole frames of {self.frame}",
+            f"{x.shape[1]} samples are not whole frames of {self.frame}",
             remedy=f"pad to {whole + self.frame} and mask the rest, or keep the last "
             f"{x.shape[1] - whole} samples for the next chunk",
         )

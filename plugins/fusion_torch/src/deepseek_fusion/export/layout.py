@@ -1,8 +1,9 @@
 """What a file says of its state: the tensors that go round, and what they begin as.
 
 It stands in the file's metadata under `deepseek_fusion.stream`, as JSON:
-`{"version": 1, "encoder": "WaveNet", "frame": 20, "width": 64, "input": {name, dtype, shape},
-"states": [{name, shape, dtype, init}]}`. State NAME goes in as NAME and comes out as NAME_next.
+`{"version": 1, "encoder": "WaveNet", "frame": 20, "width": 64, "vocabulary": 0,
+"input": {name, dtype, shape}, "states": [{name, shape, dtype, init}]}`.
+State NAME goes in as NAME and comes out as NAME_next.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any, Final, Self
 import attrs
 
 from deepseek_core import TensorSpec, errors
-from deepseek_fusion.states import BATCH, StateSpec, specs_by_name
+from deepseek_fusion import sizes
+from deepseek_fusion.states import StateSpec, specs_by_name
 
 METADATA_KEY: Final = "deepseek_fusion.stream"
 BATCH_KEY: Final = "deepseek.batch_axis"
@@ -36,14 +38,16 @@ class StreamLayout:
     """How a file streams.
 
     `encoder` is its class; `frame` the steps of input that make one token; `width` that of a
-    token; `x` describes the input; `states` go in as `name` and come out as `later(name)`.
+    token; `x` describes the input; `states` go in as `name` and come out as `later(name)`. Ids
+    are below `vocabulary`, which is 0 where the input is no ids.
     """
 
     encoder: str
-    frame: int
-    width: int
+    frame: int = attrs.field(validator=sizes.count)
+    width: int = attrs.field(validator=sizes.count)
     x: TensorSpec
     states: tuple[StateSpec, ...]
+    vocabulary: int = attrs.field(default=0, validator=sizes.count_or_none)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -62,6 +66,7 @@ class StreamLayout:
             "encoder": self.encoder,
             "frame": self.frame,
             "width": self.width,
+            "vocabulary": self.vocabulary,
             "input": {
                 "name": self.x.name,
                 "dtype": self.x.dtype,
@@ -104,8 +109,9 @@ class StreamLayout:
         x = told["input"]
         return cls(
             encoder=told["encoder"],
-            frame=int(told["frame"]),
-            width=int(told["width"]),
+            frame=told["frame"],
+            width=told["width"],
+            vocabulary=told["vocabulary"],
             x=TensorSpec(name=x["name"], dtype=x["dtype"], shape=x["shape"], batch_axis=0),
             states=tuple(specs_by_name(states).values()),
         )
@@ -125,23 +131,23 @@ def read_layout(path: str | Path) -> StreamLayout:
     except OSError as error:
         raise errors.ArtifactError(f"{path} can't be read: {error.strerror or error}") from error
     except Exception as error:  # protobuf's own, of several classes
-        raise errors.ArtifactError(f"{path} is no ONNX file: {error}") from error
+        raise errors.ArtifactError(f"{path} is not an ONNX file: {error}") from error
     for entry in model.metadata_props:
         if entry.key == METADATA_KEY:
-            return StreamLayout.parse(entry.value)
+            layout = StreamLayout.parse(entry.value)
+            _check_names(path, layout, model.graph)
+            return layout
     raise errors.ArtifactError(
         f"{path} does not say how it streams: no metadata {METADATA_KEY!r}",
         remedy="write it with deepseek_fusion.export.onnx_file.export_encoder",
     )
 
 
-def layout_of(encoder: Any, dtype: str, shape: tuple[int, ...]) -> StreamLayout:
-    """Describe an encoder for inputs like this one; pictures have no axis of steps."""
-    steps = [*shape[1:]] if not encoder.state_specs else ["steps", *shape[2:]]
-    return StreamLayout(
-        encoder=type(encoder).__name__,
-        frame=getattr(encoder, "frame", 1),
-        width=encoder.width,
-        x=TensorSpec(name=INPUT, dtype=dtype, shape=(BATCH, *steps), batch_axis=0),
-        states=encoder.state_specs,
-    )
+def _check_names(path: Path, layout: StreamLayout, graph: Any) -> None:
+    for wanted, there in ((layout.inputs, graph.input), (layout.outputs, graph.output)):
+        names = {value.name for value in there}
+        if names != set(wanted):
+            raise errors.ArtifactError(
+                f"{path} does not have what it says: {', '.join(sorted(names ^ set(wanted)))}",
+                remedy="export the encoder again; what changed the file left its metadata",
+            )

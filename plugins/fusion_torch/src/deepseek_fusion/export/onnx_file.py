@@ -13,20 +13,22 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from deepseek_core import errors
+from deepseek_core import TensorSpec, errors
 from deepseek_fusion.export.files import check_folder, write_whole
-from deepseek_fusion.export.layout import StreamLayout, layout_of
+from deepseek_fusion.export.layout import INPUT, StreamLayout
 from deepseek_fusion.export.parity import largest_difference
-from deepseek_fusion.protocol import Encoder, begin_state, dtype_name
+from deepseek_fusion.protocol import Encoder, begin_state, dtype_name, frame_of
 from deepseek_fusion.states import BATCH
 
 OPSET: Final = 20
+MOST_NBYTES: Final = 2_000_000_000
+"""Of weights in one file: a protocol buffer ends at 2 GiB, with the graph."""
 TOLERANCE: Final = 1e-5
 """Largest difference from the module, by its largest token where that is above 1."""
 
 
 class _Step(nn.Module):
-    """An encoder whose state is a list of arguments and a list of results."""
+    """An `encoder` whose state is a list of arguments and of results, in the order of `names`."""
 
     def __init__(self, encoder: Any) -> None:
         super().__init__()
@@ -54,14 +56,14 @@ def export_encoder(encoder: Encoder, example: Tensor, path: str | Path) -> float
     """
     if not isinstance(encoder, nn.Module) or not isinstance(encoder, Encoder):
         raise errors.InputError(
-            f"{type(encoder).__name__} is no encoder: a torch module with `width`, "
+            f"{type(encoder).__name__} is not an encoder, a torch module with `width`, "
             "`state_specs` and `encode`",
             remedy="see deepseek_fusion.protocol.Encoder",
         )
-    _check_float32(encoder)
+    _check_weights(encoder)
     check_folder(Path(path))
     example = _enough(encoder, example)
-    layout = layout_of(encoder, dtype_name(example), tuple(example.shape))
+    layout = layout_of(encoder, example)
     with _evaluating(encoder), torch.no_grad():
         program = _program(encoder, example, layout)
         proto = program.model_proto
@@ -79,6 +81,20 @@ def export_encoder(encoder: Encoder, example: Tensor, path: str | Path) -> float
     return difference
 
 
+def layout_of(encoder: Encoder, example: Tensor) -> StreamLayout:
+    """Describe how a file streams for inputs like this one; pictures have no axis of steps."""
+    sizes = tuple(example.shape)
+    shape = (BATCH, "steps", *sizes[2:]) if encoder.state_specs else (BATCH, *sizes[1:])
+    return StreamLayout(
+        encoder=type(encoder).__name__,
+        frame=frame_of(encoder),
+        width=encoder.width,
+        x=TensorSpec(name=INPUT, dtype=dtype_name(example), shape=shape, batch_axis=0),
+        states=encoder.state_specs,
+        vocabulary=getattr(encoder, "vocabulary", 0),
+    )
+
+
 def _enough(encoder: Encoder, example: Tensor) -> Tensor:
     """Check an example, and double what a graph would take for a constant."""
     encoder.encode(example)
@@ -90,12 +106,18 @@ def _enough(encoder: Encoder, example: Tensor) -> Tensor:
     example = example.detach()
     if example.shape[0] == 1:
         example = torch.cat([example] * 2)
-    if encoder.state_specs and example.shape[1] == getattr(encoder, "frame", 1):
+    if encoder.state_specs and example.shape[1] == frame_of(encoder):
         example = torch.cat([example] * 2, 1)
     return example
 
 
-def _check_float32(encoder: nn.Module) -> None:
+def _check_weights(encoder: nn.Module) -> None:
+    nbytes = sum(p.numel() * p.element_size() for p in encoder.parameters())
+    if nbytes > MOST_NBYTES:
+        raise errors.InputError(
+            f"{nbytes:,} bytes of weights do not fit into one ONNX file of {MOST_NBYTES:,}",
+            remedy="export a smaller encoder",
+        )
     found = {dtype_name(p) for p in encoder.parameters() if p.is_floating_point()}
     if found - {"float32"}:
         raise errors.InputError(
@@ -135,7 +157,7 @@ def _free_axes(encoder: Any, states: int) -> dict[str, Any]:
     batch = torch.export.Dim(BATCH, min=1)
     free: dict[int, Any] = {0: batch}
     if encoder.state_specs:
-        frame = getattr(encoder, "frame", 1)
+        frame = frame_of(encoder)
         frames = torch.export.Dim("frames", min=1)
         free = {0: batch, 1: frames if frame == 1 else frame * frames}
     found: dict[str, Any] = {"x": free, "mask": dict(free)}

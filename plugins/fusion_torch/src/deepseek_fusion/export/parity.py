@@ -10,7 +10,7 @@ from torch import Tensor
 
 from deepseek_fusion.export.layout import TOKENS, TOKENS_MASK, later
 from deepseek_fusion.export.running import Feeds, onnx_runtime
-from deepseek_fusion.protocol import begin_state
+from deepseek_fusion.protocol import begin_state, frame_of
 
 
 def largest_difference(encoder: Any, content: bytes, example: Tensor) -> float:
@@ -36,7 +36,7 @@ def largest_difference(encoder: Any, content: bytes, example: Tensor) -> float:
 def _pieces(encoder: Any, rows: Tensor) -> tuple[Tensor, ...]:
     if not encoder.state_specs:
         return (rows,)
-    frame = getattr(encoder, "frame", 1)
+    frame = frame_of(encoder)
     return rows[:, :frame], rows[:, frame:], rows
 
 

@@ -53,7 +53,7 @@ class Stream:
         self.restart()
 
     def restart(self) -> None:
-        """Begin anew, as if nothing had come."""
+        """Begin again, as if nothing had come."""
         shape = (self.rows, 0, *self.layout.x.sizes()[2:])
         self._state = {spec.name: spec.begin(self.rows) for spec in self.layout.states}
         self._rest = np.zeros(shape, dtype=self.layout.x.dtype)
@@ -75,7 +75,7 @@ class Stream:
         return frames
 
     def finish(self) -> Frames:
-        """Give the frame of the steps that wait, the rest of it masked out; then begin anew."""
+        """Give the frame of the steps that wait, the rest of it masked out; then begin again."""
         missing = -self._rest.shape[1] % self.layout.frame
         padding = np.zeros((self.rows, missing, *self._rest.shape[2:]), self._rest.dtype)
         frames = self.push(padding, np.zeros((self.rows, missing), dtype=bool))
@@ -99,7 +99,16 @@ class Stream:
                 "NaN or infinity in a chunk of a stream; all that follows would be lost with it",
                 remedy="repair the samples, or mask them out",
             )
+        self._check_range(clean)
         return np.concatenate([self._rest, clean], 1), np.concatenate([self._rest_mask, mask], 1)
+
+    def _check_range(self, ids: Array) -> None:
+        limit = self.layout.vocabulary
+        if limit and ids.size and not 0 <= ids.min() <= ids.max() < limit:
+            raise errors.InputError(
+                f"ids go from {ids.min()} to {ids.max()}, the vocabulary from 0 to {limit - 1}",
+                remedy="use the vocabulary that the encoder was made for, or mask these out",
+            )
 
     def _frames(self, x: Array, mask: Array) -> Frames:
         if not x.shape[1]:

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from deepseek_core import errors
-from deepseek_fusion.job.items import Arrays, Form, taken, there
-from deepseek_fusion.job.kept import read_facts
+from deepseek_fusion.job.items import Arrays, taken, there
+from deepseek_fusion.job.kept import Prepared, read_facts
+from deepseek_fusion.job.layout import BASELINE, JOINED
 from deepseek_fusion.job.network import Network
 from deepseek_fusion.job.training import TRAINED, WEIGHTS
 from deepseek_fusion.model import FusionShape
@@ -32,25 +33,26 @@ class Trained(NamedTuple):
     facts: dict[str, Any]
 
 
-def load_trained(folder: Path, form: Form, split_hash: str) -> Trained:
-    """Load what a training left.
+def load_trained(folder: Path, which: str, prepared: Prepared) -> Trained:
+    """Load the network that is called `joined` or `late` of what a training left.
 
     Raises:
         ArtifactError: it was not trained to its end, or on other data.
     """
     facts = read_facts(folder / TRAINED, remedy="train that seed first")
-    if facts.get("split_hash") != split_hash:
+    if facts.get("split_hash") != prepared.split_hash:
         raise errors.ArtifactError(
             f"{folder} was trained on other data", remedy=f"rm -r {folder}, and train again"
         )
-    shape = FusionShape(classes=len(form.labels), join=facts["join"], width=facts["width"])
-    network = Network(form, shape)
-    load_weights(network, folder / WEIGHTS)
+    form = prepared.form
+    join = facts["join"] if which == JOINED else BASELINE
+    network = Network(form, FusionShape(classes=len(form.labels), join=join, width=facts["width"]))
+    load_weights(network, folder / WEIGHTS, f"{which}.")
     return Trained(network.eval(), facts)
 
 
-def load_weights(network: Network, path: Path) -> None:
-    """Load weights from a file of safetensors.
+def load_weights(network: Network, path: Path, prefix: str) -> None:
+    """Load weights from those tensors of a file of safetensors whose names have the prefix.
 
     Raises:
         ArtifactError: it is missing, damaged, or of another network.
@@ -59,7 +61,9 @@ def load_weights(network: Network, path: Path) -> None:
     from safetensors.torch import load_file
 
     try:
-        network.load_state_dict(load_file(path))
+        kept = load_file(path)
+        own = {k.removeprefix(prefix): v for k, v in kept.items() if k.startswith(prefix)}
+        network.load_state_dict(own)
     except (OSError, SafetensorError) as error:
         raise errors.ArtifactError(
             f"{path} can't be read: {error}", remedy="train that seed again"

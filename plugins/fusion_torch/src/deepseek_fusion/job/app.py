@@ -26,9 +26,9 @@ class Trimodal(applications.Application):
 
     def train(self, seed: int, context: applications.ApplicationContext) -> None:
         """Train the joined model and late fusion; goes on where it was stopped."""
-        from deepseek_fusion.job.training import train_seed
+        from deepseek_fusion.job.training import Training
 
-        train_seed(seed, context, self.options)
+        Training(seed=seed, context=context, options=self.options).run()
 
     def evaluate(
         self, seeds: Sequence[int], context: applications.ApplicationContext
@@ -44,7 +44,7 @@ class Trimodal(applications.Application):
         """Write the joined model as ONNX, and what its inputs are."""
         from deepseek_fusion.job.exporting import export
 
-        return export(context.seed(seed) / self.options.join, target, context.data)
+        return export(context.seed(seed), target, context.data)
 
     def run(
         self, target: Path, inputs: Sequence[Path], session: Session

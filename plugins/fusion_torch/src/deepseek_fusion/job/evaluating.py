@@ -15,9 +15,9 @@ from deepseek_core import Session, applications
 from deepseek_fusion.job.answering import Trained, load_trained, right_of, said_of
 from deepseek_fusion.job.items import Arrays, taken, there, without
 from deepseek_fusion.job.kept import Prepared, read_part, read_prepared
+from deepseek_fusion.job.layout import BASELINE, JOINED
 from deepseek_fusion.job.options import Options
 from deepseek_fusion.job.scoring import basis, difference, share
-from deepseek_fusion.job.training import BASELINE
 from deepseek_fusion.retrieval import Retriever, share_right
 
 ACCURACY: Final = applications.Measure(name="accuracy")
@@ -46,7 +46,7 @@ class Evaluator:
 
     def run(self) -> applications.Evaluation:
         """Return all figures."""
-        ours, late = self._loaded(self.options.join), self._loaded(BASELINE)
+        ours, late = self._loaded(JOINED), self._loaded(BASELINE)
         right = {self._name(chosen): self._right(ours, chosen) for chosen in self._subsets()}
         alone = {
             f"{name} alone": self._right(late, (name,)) for name in self.prepared.form.modalities
@@ -68,16 +68,13 @@ class Evaluator:
             differences=[self._difference(everything, right[everything], other, baselines[other])
                          for other in dict.fromkeys((LATE, best))],
             notes=("subsets are asked of one joined model; baselines are models of their own",
+                   "CPU seconds are of both trainings together: they run side by side",
                    "a row that has none of a subset's modalities gets the commonest class"),
         )  # fmt: skip
 
-    def _loaded(self, join: str) -> list[Trained]:
-        return [
-            load_trained(
-                self.context.seed(seed) / join, self.prepared.form, self.prepared.split_hash
-            )
-            for seed in self.seeds
-        ]
+    def _loaded(self, which: str) -> list[Trained]:
+        folders = [self.context.seed(seed) for seed in self.seeds]
+        return [load_trained(folder, which, self.prepared) for folder in folders]
 
     def _subsets(self) -> list[tuple[str, ...]]:
         return subsets(self.prepared.form.modalities)

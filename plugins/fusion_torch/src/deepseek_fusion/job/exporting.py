@@ -24,7 +24,7 @@ from deepseek_fusion.export.files import write_whole
 from deepseek_fusion.job.answering import Trained, load_trained
 from deepseek_fusion.job.items import Arrays, Form, taken, there, without
 from deepseek_fusion.job.kept import read_part, read_prepared, write_facts
-from deepseek_fusion.job.layout import ABOUT, MODEL
+from deepseek_fusion.job.layout import ABOUT, JOINED, MODEL
 from deepseek_fusion.job.network import Network
 
 OPSET: Final = 20
@@ -53,7 +53,7 @@ def export(seed_folder: Path, target: Path, data: Path) -> tuple[Artifact, ...]:
         InputError: the file would compute something else.
     """
     prepared = read_prepared(data)
-    trained = load_trained(seed_folder, prepared.form, prepared.split_hash)
+    trained = load_trained(seed_folder, JOINED, prepared)
     arrays, _ = read_part(data, "test")
     content = model_bytes(trained, prepared.form, arrays)
     write_whole(target / MODEL, content)

@@ -31,12 +31,16 @@ FRAME = 40
 """Samples of a sound that become one token; longest sounds are whole frames of them."""
 
 
+def _names(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)
+
+
 @attrs.frozen(kw_only=True)
 class Form:
     """What a model takes: modalities, alphabet, labels and sizes; as JSON beside each model."""
 
-    modalities: tuple[str, ...] = attrs.field(converter=tuple)
-    labels: tuple[str, ...] = attrs.field(converter=tuple)
+    modalities: tuple[str, ...] = attrs.field(converter=_names)
+    labels: tuple[str, ...] = attrs.field(converter=_names)
     characters: str
     longest_text: int
     picture_size: int

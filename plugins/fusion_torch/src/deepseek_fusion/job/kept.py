@@ -39,7 +39,7 @@ def write_parts(
     try:
         partial.mkdir(parents=True)
         for part, (arrays, classes) in parts.items():
-            np.savez(partial / f"{part}.npz", classes=classes, **arrays)
+            np.savez(partial / f"{part}.npz", allow_pickle=False, classes=classes, **arrays)
         facts = {"schema": 1, "form": form.facts(), "split_hash": split_hash}
         (partial / FORM).write_text(json.dumps(facts, indent=1), encoding="utf-8")
         if folder.exists():

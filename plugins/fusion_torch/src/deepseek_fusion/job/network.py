@@ -51,6 +51,10 @@ class Network(nn.Module):
         answer: Answer = self.fusion(inputs, masks)
         return answer
 
+    def loss_of(self, answer: Answer, classes: torch.Tensor) -> torch.Tensor:
+        """Return the joint loss of an answer to rows of these classes."""
+        return self.loss.of(answer, classes, self.temperature())
+
 
 def evened(sound_nt: torch.Tensor, length_n: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return sounds of equal loudness (N, T, 1), and which samples are there (N, T)."""

@@ -5,18 +5,21 @@ Legend: N rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from deepseek_fusion.job.items import Form
 from deepseek_fusion.job.kept import read_part, read_prepared
+from deepseek_fusion.job.layout import BASELINE, JOINED
 from deepseek_fusion.job.network import Network
 from deepseek_fusion.losses import JointLoss, single_loss
-from deepseek_fusion.model import FusionShape
+from deepseek_fusion.model import Answer, FusionShape
 
 
 class Part(Dataset[int]):
@@ -53,27 +56,39 @@ def make_data(folder: str, part: str, batch: int) -> DataLoader[int]:
     return DataLoader(rows, batch_size=batch, shuffle=part == "train", collate_fn=rows.batch)
 
 
-def make_model(folder: str, join: str, width: int, weights: dict[str, Any]) -> Network:
-    """Make the network for prepared data; `weights` are of the loss and of modality dropout."""
-    form = read_prepared(Path(folder)).form
-    shape = FusionShape(
-        classes=len(form.labels),
-        join=join,
-        width=width,
-        modality_dropout=weights["modality_dropout"],
-    )
-    network = Network(form, shape)
-    network.loss = JointLoss(contrast=weights["contrast"], sort=weights["sort"])
-    return network
+class Pair(nn.Module):
+    """The joined network and that of late fusion, trained side by side on the same rows.
 
-
-def loss_of(model: Network, batch: Any) -> torch.Tensor:
-    """Return the loss of a batch.
-
-    Late fusion gets the losses of its single models alone: nothing of one reaches another then.
+    They share no parameter and no term of the loss, and AdamW steps each number by itself: so
+    each comes out as it would alone, for one start of a process and one reading of the data.
     """
+
+    def __init__(self, form: Form, join: str, width: int, weights: Mapping[str, Any]) -> None:
+        super().__init__()
+        for name, kind in ((JOINED, join), (BASELINE, "late")):
+            shape = FusionShape(
+                classes=len(form.labels),
+                join=kind,
+                width=width,
+                modality_dropout=weights["modality_dropout"],
+            )
+            self.add_module(name, Network(form, shape))
+        loss = JointLoss(contrast=weights["contrast"], sort=weights["sort"])
+        self.get_submodule(JOINED).loss = loss
+
+    def forward(self, arrays: Mapping[str, torch.Tensor]) -> tuple[Answer, Answer]:
+        """Answer by both."""
+        return self.get_submodule(JOINED)(arrays), self.get_submodule(BASELINE)(arrays)
+
+
+def make_model(folder: str, join: str, width: int, weights: dict[str, Any]) -> Pair:
+    """Make both networks for prepared data; `weights` are of the loss and of modality dropout."""
+    return Pair(read_prepared(Path(folder)).form, join, width, weights)
+
+
+def loss_of(model: Pair, batch: Any) -> torch.Tensor:
+    """Return the sum of both losses."""
     arrays, classes = batch
-    answer = model(arrays)
-    if model.fusion.shape.join == "late":
-        return single_loss(answer, classes)
-    return model.loss.of(answer, classes, model.temperature())
+    joined, late = model(arrays)
+    network: Any = model.get_submodule(JOINED)
+    return network.loss_of(joined, classes) + single_loss(late, classes)

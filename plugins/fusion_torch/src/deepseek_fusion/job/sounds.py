@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from deepseek_core import errors
 
-_NBYTES: Final = {1: np.uint8, 2: "<i2", 4: "<i4"}
+_TYPES: Final = {1: "u1", 2: "<i2", 4: "<i4"}
 
 
 def read_sound(path: Path, rate: int, longest: int) -> npt.NDArray[np.float32]:
@@ -37,7 +37,8 @@ def read_sound(path: Path, rate: int, longest: int) -> npt.NDArray[np.float32]:
         raise errors.InputError(
             f"{path} has no samples", remedy="leave its cell empty: the sound is missing then"
         )
-    return _numbers(frames[:whole], nbytes).reshape(-1, channels).mean(1, dtype=np.float32)
+    samples = _numbers(frames[:whole], nbytes).reshape(-1, channels)
+    return np.asarray(samples.mean(1, dtype=np.float32), np.float32)
 
 
 def _check(path: Path, found_rate: int, rate: int, nbytes: int) -> None:
@@ -57,8 +58,8 @@ def _numbers(frames: bytes, nbytes: int) -> npt.NDArray[np.float32]:
         raw = np.frombuffer(frames, np.uint8).reshape(-1, 3)
         wide = np.zeros((len(raw), 4), np.uint8)
         wide[:, 1:] = raw
-        return (wide.view("<i4")[:, 0] / 2.0**31).astype(np.float32)
-    values = np.frombuffer(frames, _NBYTES[nbytes])
+        return np.asarray(wide.view("<i4")[:, 0] / 2.0**31, np.float32)
+    values = np.frombuffer(frames, np.dtype(_TYPES[nbytes]))
     if nbytes == 1:  # eight bits have no sign
-        return ((values.astype(np.float32) - 128.0) / 128.0).astype(np.float32)
-    return (values / 2.0 ** (8 * nbytes - 1)).astype(np.float32)
+        return np.asarray((values - 128.0) / 128.0, np.float32)
+    return np.asarray(values / 2.0 ** (8 * nbytes - 1), np.float32)

@@ -1,7 +1,7 @@
-"""A seed's trainings: a recipe of `ds-sdk train run` each for the joined model and late fusion.
+"""A seed's training: a recipe of `ds-sdk train run` for the joined model and late fusion.
 
-A seed's folder has one folder for each join: `recipe.toml`, checkpoints, a log, and at its end
-`model.safetensors` and `trained.json`, which says what it was trained on.
+A seed's folder has `recipe.toml`, checkpoints and a log, and at its end `model.safetensors` and
+`trained.json`, which says what it was trained on.
 """
 
 from __future__ import annotations
@@ -19,28 +19,15 @@ from deepseek_fusion.job.child import run_sdk
 from deepseek_fusion.job.kept import read_facts, read_part, read_prepared, write_facts
 from deepseek_fusion.job.options import Options
 
-BASELINE: Final = "late"
 WEIGHTS: Final = "model.safetensors"
 TRAINED: Final = "trained.json"
 _RISING: Final = 0.3  # share of the steps in which the rate rises
 
 
-def train_seed(seed: int, context: applications.ApplicationContext, options: Options) -> None:
-    """Train the joined model and the single ones of late fusion; what is done is left as it is.
-
-    Raises:
-        Interrupted: it was stopped; the next call goes on.
-        ArtifactError: there are no prepared data, or a training of other data is in its place.
-    """
-    for join in (options.join, BASELINE):
-        Training(join=join, seed=seed, context=context, options=options).run()
-
-
 @attrs.frozen(kw_only=True)
 class Training:
-    """One training: of a join, with a seed."""
+    """The training of one seed; what is done is left as it is."""
 
-    join: str
     seed: int
     context: applications.ApplicationContext
     options: Options
@@ -48,10 +35,15 @@ class Training:
     @property
     def folder(self) -> Path:
         """Where it lives."""
-        return self.context.seed(self.seed) / self.join
+        return self.context.seed(self.seed)
 
     def run(self) -> None:
-        """Train, or go on, or leave what is done."""
+        """Train, or go on, or leave what is done.
+
+        Raises:
+            Interrupted: it was stopped; the next call goes on.
+            ArtifactError: no prepared data, or a training of other data is in its place.
+        """
         wanted = self._wanted()
         if self._is_done(wanted):
             return
@@ -69,6 +61,7 @@ class Training:
     def _wanted(self) -> dict[str, Any]:
         """What decides the result, as JSON gives it back."""
         names = (
+            "join",
             "epochs",
             "batch",
             "learning_rate",
@@ -78,7 +71,7 @@ class Training:
             "sort",
         )
         told = {name: getattr(self.options, name) for name in names}
-        return {"split_hash": read_prepared(self.context.data).split_hash, "join": self.join} | told
+        return {"split_hash": read_prepared(self.context.data).split_hash} | told
 
     def _is_done(self, wanted: dict[str, Any]) -> bool:
         for name in (TRAINED, "begun.json"):
@@ -103,12 +96,10 @@ class Training:
         weights = {
             name: getattr(options, name) for name in ("modality_dropout", "contrast", "sort")
         }
-        parts = "deepseek_fusion.job.recipe_parts"
         path = self.folder / "recipe.toml"
         path.write_text(
             _RECIPE.format(
-                parts=parts,
-                model=_inline(folder=data, join=self.join, width=options.width, weights=weights),
+                model=_inline(folder=data, join=options.join, width=options.width, weights=weights),
                 data=_inline(folder=data, part="train", batch=batch),
                 rate=options.learning_rate,
                 schedule=_inline(
@@ -125,13 +116,13 @@ class Training:
         return path, steps
 
     def _follow(self, steps: int) -> Callable[[], object]:
-        log = self.folder / "log" / "log.jsonl"
+        log, told = self.folder / "log" / "log.jsonl", [-1]
 
         def look() -> object:
-            done = _last_step(log)
-            self.context.progress(
-                min(done, steps), steps, f"seed {self.seed}, {self.join}: step {done}"
-            )
+            done = min(_last_step(log), steps)
+            if done != told[0]:
+                told[0] = done
+                self.context.progress(done, steps, f"step {done}")
             return done
 
         return look
@@ -148,15 +139,15 @@ class Training:
 
 _RECIPE: Final = """\
 [model]
-factory = "{parts}:make_model"
+factory = "deepseek_fusion.job.recipe_parts:make_model"
 kwargs = {model}
 
 [data]
-factory = "{parts}:make_data"
+factory = "deepseek_fusion.job.recipe_parts:make_data"
 kwargs = {data}
 
 [loss]
-function = "{parts}:loss_of"
+function = "deepseek_fusion.job.recipe_parts:loss_of"
 
 [optimizer]
 name = "AdamW"
@@ -170,7 +161,6 @@ kwargs = {schedule}
 epochs = {epochs}
 batch = {batch}
 seed = {seed}
-clip = 5.0
 
 [checkpoint]
 url = {saved}

@@ -42,6 +42,8 @@ class Exchange(VectorJoin):
 
     def fuse(self, tokens: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return one vector [B, D] of all modalities."""
+        pairs = zip(tokens, masks, strict=True)
+        tokens = [torch.where(mask[:, :, None], one, 0.0) for one, mask in pairs]  # 0 * NaN is NaN
         normed = [norm(one) for norm, one in zip(self.before, tokens, strict=True)]
         present = present_bm(masks)
         said = []

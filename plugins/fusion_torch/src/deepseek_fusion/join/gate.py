@@ -13,8 +13,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from deepseek_fusion.join.contract import valid_count
+from deepseek_fusion.join.contract import Parts, valid_count
 from deepseek_fusion.join.exchange import Exchange
+from deepseek_fusion.join.late import LateFusion
 from deepseek_fusion.join.shape import JoinShape
 
 
@@ -40,8 +41,7 @@ class PairGate(nn.Module):
     ) -> torch.Tensor:
         """Return the message to each receiving token [B, T, D]."""
         alpha_btsh = self.alpha(f_btd, g_bsd, mask_bs)
-        value_bsd = torch.where(mask_bs[:, :, None], self.value(g_bsd), 0.0)
-        value_bshk = value_bsd.unflatten(2, (alpha_btsh.shape[3], -1))
+        value_bshk = self.value(g_bsd).unflatten(2, (alpha_btsh.shape[3], -1))
         told_bthk = torch.einsum("btsh,bshk->bthk", alpha_btsh, value_bshk)
         return told_bthk.flatten(2) / valid_count(mask_bs)[:, :, None]
 
@@ -52,3 +52,24 @@ class GatedJoin(Exchange):
     def message(self, shape: JoinShape) -> nn.Module:
         """Make the gate from one modality to another."""
         return PairGate(shape.width, shape.heads)
+
+
+class GateOverLate(GatedJoin):
+    """Late fusion, corrected by the gate: the sum of both answers.
+
+    Late fusion is right where modalities are independent given the class; the gate has to learn
+    what is not, and begins as no correction at all. The single heads learn by their own loss
+    alone: with that of the sum they would stop as soon as one of them is right.
+    """
+
+    def __init__(self, shape: JoinShape) -> None:
+        super().__init__(shape)
+        self.late = LateFusion(shape)
+        last = self.head[-1]
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, parts: Parts) -> torch.Tensor:
+        """Return what all modalities together say [B, C]."""
+        told: torch.Tensor = self.late(parts._replace(answers=[a.detach() for a in parts.answers]))
+        return told + super().forward(parts)

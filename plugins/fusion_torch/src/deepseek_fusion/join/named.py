@@ -9,12 +9,13 @@ from deepseek_core import errors
 from deepseek_fusion.join.attention import AttentionJoin
 from deepseek_fusion.join.concatenation import Concatenation
 from deepseek_fusion.join.contract import Join
-from deepseek_fusion.join.gate import GatedJoin
+from deepseek_fusion.join.gate import GatedJoin, GateOverLate
 from deepseek_fusion.join.late import LateFusion
 from deepseek_fusion.join.shape import JoinShape
 
 JOINS: Final[dict[str, type[Join]]] = {
     "gate": GatedJoin,
+    "gate_over_late": GateOverLate,
     "attention": AttentionJoin,
     "concatenation": Concatenation,
     "late": LateFusion,
@@ -32,4 +33,4 @@ def make_join(name: str, shape: JoinShape) -> Join:
         told = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(JOINS)}"
         raise errors.ConfigError(f"there is no join {name!r}", remedy=told)
     kind = JOINS[name]
-    return kind(shape)  # type: ignore[call-arg]
+    return kind(shape)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 class AdaptiveEmbedding(nn.Module):
     """Embeds ids, sorted by falling frequency, in bands of falling width.
 
-    `bounds` are first and end of each band; a band i has width / division ** i numbers, which
-    `projections` bring to the full width. One band with division 1 is a plain embedding.
+    `bounds` are first and end of each of the `bands`; band i has width / division ** i numbers,
+    which `projections` bring to the full width. `scale` multiplies what comes out. One band with
+    division 1 is a plain embedding.
     """
 
     def __init__(

@@ -13,7 +13,8 @@ class GatedBlock(nn.Module):
     """One block: tanh x sigmoid of a causal convolution, then residual and skip.
 
     `span` is P, the frames that it looks back; `both` gives filter and gate in one product.
-    The last block of a stack has no `residual`: nobody would take it.
+    `residual` leads to the next block, which the last of a stack does not have; `skip` to the
+    tokens.
     """
 
     def __init__(self, channels: int, skip: int, kernel: int, dilation: int, *, last: bool) -> None:

@@ -24,8 +24,8 @@ def relative_shift(scores_nhtk: Tensor) -> Tensor:
 class RelativeAttention(nn.Module):
     """Scores each key by content and by distance, both with a bias for all queries.
 
-    `queries`, `keys_values`, `distances` and `out` project; `content_bias` is the paper's u,
-    `distance_bias` its v.
+    `queries`, `keys_values`, `distances` and `out` project to `heads` of `head_width` and back;
+    `content_bias` is the paper's u, `distance_bias` its v; `dropout` is that of the shares.
     """
 
     def __init__(self, width: int, heads: int, head_width: int, dropout: float) -> None:
@@ -60,7 +60,11 @@ class RelativeAttention(nn.Module):
 
 
 class RelativeLayer(nn.Module):
-    """Attention, then two linear layers, each with residual and normalization after it."""
+    """Attention, then two linear layers, each with residual and normalization after it.
+
+    `attention` with `attention_norm`; `feed`, the two linear layers, with `feed_norm`; `dropout`
+    is that of what attention found.
+    """
 
     def __init__(self, width: int, heads: int, head_width: int, inner: int, dropout: float) -> None:
         super().__init__()

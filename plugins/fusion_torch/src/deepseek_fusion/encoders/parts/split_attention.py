@@ -17,7 +17,8 @@ _LEAST_INNER = 32
 class SplitAttention(nn.Module):
     """Convolves into R splits and sums them by weights that come from their pooled sum.
 
-    The weights of a channel are a softmax over the splits; with one split, a sigmoid.
+    The weights of a channel are a softmax over the splits; with one split, a sigmoid. `conv` and
+    `bn0` make the splits; `fc1`, `bn1` and `fc2` their weights from what was pooled.
     """
 
     def __init__(self, channels: int, radix: int, groups: int) -> None:
@@ -48,7 +49,11 @@ class SplitAttention(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, split attention, 1x1, and a short cut; strides are taken by average pooling."""
+    """1x1, split attention, 1x1, and a short cut; strides are taken by average pooling.
+
+    `conv1` and `bn1` narrow, `conv2` is the split attention, `avd_layer` takes the stride, `conv3`
+    and `bn3` widen; `downsample` is the short cut.
+    """
 
     expansion = 4
 

@@ -1,0 +1,125 @@
+"""Text and CSV files are read strictly: faults are named with their line, nothing is guessed."""
+
+import codecs
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepseek_apps.shared.tables import read_csv
+from deepseek_apps.shared.text import read_lines, read_text
+from deepseek_core import errors
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write bytes or text to a file and give its path."""
+
+    def written(content):
+        path = tmp_path / "data.csv"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return written
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_decides_the_encoding(file, encoding):
+    assert read_text(file("größe\n字".encode(encoding))) == "größe\n字"
+
+
+def test_bytes_of_another_encoding_are_named_with_their_line(file):
+    with pytest.raises(errors.InputError, match=r"data.csv, line 3: byte 0xfc is not utf-8"):
+        read_text(file(b"a\nb\nz\xfcrich\n"))
+    assert read_text(file(b"z\xfcrich"), encoding="cp1252") == "zürich"
+
+
+def test_mixed_encodings_are_refused_at_the_first_line_that_is_another(file):
+    mixed = "über\n".encode() + "über\n".encode("cp1252")
+    with pytest.raises(errors.InputError, match="line 2: byte 0xfc"):
+        read_lines(file(mixed))
+
+
+def test_only_line_feeds_end_a_line(file):
+    assert read_lines(file("one\u2028still one\r\ntwo\x0bstill two\n")) == [
+        "one\u2028still one",
+        "two\x0bstill two",
+    ]
+    assert read_lines(file("no end")) == ["no end"]
+    assert read_lines(file("")) == []
+
+
+def test_what_is_no_text_file_is_refused(file, tmp_path):
+    with pytest.raises(errors.InputError, match="line 2: a NUL character"):
+        read_text(file(b"a\nb\0"))
+    with pytest.raises(errors.InputError, match="can't be read: Is a directory"):
+        read_text(tmp_path)
+    with pytest.raises(errors.InputError, match="can't be read: No such file"):
+        read_text(tmp_path / "no")
+    with pytest.raises(errors.InputError, match="has 5 bytes; up to 4 are read"):
+        read_text(file("12345"), most_nbytes=4)
+    with pytest.raises(errors.ConfigError, match="no encoding 'utf-9'"):
+        read_text(file("a"), encoding="utf-9")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_the_one_of_the_header(file, delimiter):
+    table = read_csv(file(f"a{delimiter}b\n1{delimiter}2\n3{delimiter}4\n"))
+    assert dict(table.columns) == {"a": ["1", "3"], "b": ["2", "4"]}
+    assert len(table) == 2
+
+
+def test_lines_are_those_of_the_file_though_cells_have_line_ends(file):
+    table = read_csv(file('a,b\n"one\ntwo",2\n\n3,4\n'))
+    assert table.lines == [2, 5]
+    assert table.column("a") == ["one\ntwo", "3"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        ("a,b\n", "has a header and no row"),
+        ("a,b\n1,2\n1\n", "line 3: 1 cells, the header has 2"),
+        ("a,b\n1,2,3\n", "line 2: 3 cells, the header has 2"),
+        ("a,a\n1,2\n", "names 'a' twice"),
+        ("a,\n1,2\n", "a column without a name"),
+        ('a,b\n1,"2\n3,4\n', "line 2"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused(file, text, said):
+    with pytest.raises(errors.InputError, match=said):
+        read_csv(file(text))
+
+
+def test_a_column_that_is_missing_names_the_nearest(file):
+    path = file("clicked,age\n1,2\n")
+    with pytest.raises(errors.InputError, match="did you mean 'clicked'"):
+        read_csv(path, needs=["click"])
+    with pytest.raises(errors.InputError, match="it has: clicked, age"):
+        read_csv(path).column("zzz")
+
+
+def test_numbers_are_finite_or_missing(file):
+    assert read_csv(file("a,b\n1.5,x\n,x\n-2e3,x\n")).numbers("a") == [1.5, None, -2000.0]
+    for text in ("nan", "inf", "1,5", "one"):
+        with pytest.raises(errors.InputError, match=r"line 2: a is .* no finite number"):
+            read_csv(file(f'a;b\n"{text}";x\n')).numbers("a")
+
+
+@given(st.lists(st.lists(st.text(st.characters(exclude_characters="\0\r", codec="utf-8")),
+                         min_size=2, max_size=2), min_size=1, max_size=5))  # fmt: skip
+def test_what_csv_writes_comes_back(tmp_path_factory, rows):
+    import csv
+
+    path = tmp_path_factory.mktemp("csv") / "t.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_ALL)
+        writer.writerows([["a", "b"], *rows])
+    table = read_csv(path)
+    found = [list(row) for row in zip(table.column("a"), table.column("b"), strict=True)]
+    assert found == [[cell.replace("\r\n", "\n") for cell in row] for row in rows]
+
+
+def test_a_mark_in_the_middle_is_text(file):
+    assert read_text(file(b"a" + codecs.BOM_UTF8)) == "a\ufeff"
