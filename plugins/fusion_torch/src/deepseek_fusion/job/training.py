@@ -96,11 +96,9 @@ class Training:
         weights = {
             name: getattr(options, name) for name in ("modality_dropout", "contrast", "sort")
         }
-        parts = "deepseek_fusion.job.recipe_parts"
         path = self.folder / "recipe.toml"
         path.write_text(
             _RECIPE.format(
-                parts=parts,
                 model=_inline(folder=data, join=options.join, width=options.width, weights=weights),
                 data=_inline(folder=data, part="train", batch=batch),
                 rate=options.learning_rate,
@@ -124,7 +122,7 @@ class Training:
             done = min(_last_step(log), steps)
             if done != told[0]:
                 told[0] = done
-                self.context.progress(done, steps, f"seed {self.seed}: step {done}")
+                self.context.progress(done, steps, f"step {done}")
             return done
 
         return look
@@ -141,15 +139,15 @@ class Training:
 
 _RECIPE: Final = """\
 [model]
-factory = "{parts}:make_model"
+factory = "deepseek_fusion.job.recipe_parts:make_model"
 kwargs = {model}
 
 [data]
-factory = "{parts}:make_data"
+factory = "deepseek_fusion.job.recipe_parts:make_data"
 kwargs = {data}
 
 [loss]
-function = "{parts}:loss_of"
+function = "deepseek_fusion.job.recipe_parts:loss_of"
 
 [optimizer]
 name = "AdamW"

@@ -58,7 +58,8 @@ class GateOverLate(GatedJoin):
     """Late fusion, corrected by the gate: the sum of both answers.
 
     Late fusion is right where modalities are independent given the class; the gate has to learn
-    what is not, and begins as no correction at all.
+    what is not, and begins as no correction at all. The single heads learn by their own loss
+    alone: with that of the sum they would stop as soon as one of them is right.
     """
 
     def __init__(self, shape: JoinShape) -> None:
@@ -70,5 +71,5 @@ class GateOverLate(GatedJoin):
 
     def forward(self, parts: Parts) -> torch.Tensor:
         """Return what all modalities together say [B, C]."""
-        told: torch.Tensor = self.late(parts)
+        told: torch.Tensor = self.late(parts._replace(answers=[a.detach() for a in parts.answers]))
         return told + super().forward(parts)
