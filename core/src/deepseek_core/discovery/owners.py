@@ -28,7 +28,8 @@ OWNERS: Final = (
     ("cluster_ray", "deepseek-ray"),
     ("observe", "deepseek-observe"),
     ("serve", "deepseek-serve"),
-    ("fusion", "deepseek-fusion"),
+    ("fusion_torch", "deepseek-fusion"),
+    ("applications", "deepseek-apps"),
     ("frontier", "deepseek-frontier"),
 )
 """Entry-point names and the distribution that each belongs to; not all of them exist yet."""

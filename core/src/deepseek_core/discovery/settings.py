@@ -204,6 +204,8 @@ def fitted(value: object, hint: Any) -> object:
         ValueError: it does not fit; says what is expected.
     """
     if get_origin(hint) in (Union, UnionType):
+        if value is None and type(None) in get_args(hint):
+            return None
         hint = next(kind for kind in get_args(hint) if kind is not type(None))
     if get_origin(hint) is Literal:
         if value not in get_args(hint):

@@ -149,7 +149,7 @@ def _of_baseline(one: Baseline) -> Contestant:
 
 
 def _scores(one: Contestant, raw: Contestant, target: Ints) -> list[applications.Score]:
-    """Its figures: over seeds where it has several, else over drawn rows of the test part."""
+    """Give its figures: over seeds where it has several, else over drawn rows of the test part."""
     figures: dict[applications.Measure, tuple[intervals.Figure, tuple[Any, ...]]] = {
         AUC: (_auc, (target,)),
         LOG_LOSS: (_log_loss, (target,)),

@@ -145,7 +145,7 @@ def vocabulary_texts(data: Prepared) -> dict[str, list[str]]:
 
 
 def balanced(texts: Mapping[str, Sequence[str]]) -> list[str]:
-    """As many texts of each language: a small one's words would else be cut in crumbs."""
+    """Take as many texts of each language: a small one's words would else be cut in crumbs."""
     once = [list(dict.fromkeys(several)) for several in texts.values()]
     most = min(_BALANCED, max(map(len, once)))
     return [text for one in once for text in itertools.islice(itertools.cycle(one), most)]

@@ -1,4 +1,4 @@
-"""Who is at a trial of a study that several processes share: a killed process says no goodbye."""
+"""Workers of a study that several processes share: a killed one says no goodbye."""
 
 from __future__ import annotations
 

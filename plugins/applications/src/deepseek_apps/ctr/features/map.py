@@ -97,7 +97,7 @@ class FeatureMap:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_json(self) -> str:
-        """As text, with its fingerprint."""
+        """Write it as text, with its fingerprint."""
         content = {"schema": SCHEMA, "fingerprint": self.fingerprint, **attrs.asdict(self)}
         return json.dumps(content, indent=1) + "\n"
 
