@@ -31,7 +31,7 @@ class Network:
 
     @property
     def num_parameters(self) -> int:
-        """Choose of all members."""
+        """Count the weights of all members."""
         return sum(weight.size for weight in self.weights.values())
 
     def member_logits(self, samples: Samples) -> npt.NDArray[np.float32]:
