@@ -48,7 +48,9 @@ def recipe_of(run: Run) -> dict[str, Any]:
         "optimizer": {"name": "AdamW", "kwargs": adam},
         "loss": {"function": "deepseek_apps.translate.recipe:loss_of"},
         "scheduler": {"factory": "deepseek_apps.translate.recipe:make_rates", "kwargs": folder},
-        "evaluate": {"factory": "deepseek_apps.translate.recipe:make_dev", "kwargs": folder, "every": every},
+        "evaluate": {
+            "factory": "deepseek_apps.translate.recipe:make_dev", "kwargs": folder, "every": every,
+        },
         "train": {
             "steps": options.updates, "batch": 1, "seed": run.seed,
             "precision": options.precision, "clip": 1.0,
