@@ -25,7 +25,6 @@ _SAVES: Final = 10
 """Checkpoints of a run, evenly apart."""
 _CHOICES: Final = 3
 """Of so many of the latest, that with the best BLEU on the validation part is kept."""
-_HERE: Final = "deepseek_apps.translate.recipe"
 
 
 @attrs.frozen(kw_only=True)
@@ -44,12 +43,14 @@ def recipe_of(run: Run) -> dict[str, Any]:
     every = max(1, options.updates // _SAVES)
     adam = {"lr": options.rate, "betas": [0.9, 0.98], "weight_decay": 0.01, "fused": True}
     return {
-        "model": {"factory": f"{_HERE}:make_model", "kwargs": folder},
-        "data": {"factory": f"{_HERE}:make_data", "kwargs": folder},
+        "model": {"factory": "deepseek_apps.translate.recipe:make_model", "kwargs": folder},
+        "data": {"factory": "deepseek_apps.translate.recipe:make_data", "kwargs": folder},
         "optimizer": {"name": "AdamW", "kwargs": adam},
-        "loss": {"function": f"{_HERE}:loss_of"},
-        "scheduler": {"factory": f"{_HERE}:make_rates", "kwargs": folder},
-        "evaluate": {"factory": f"{_HERE}:make_dev", "kwargs": folder, "every": every},
+        "loss": {"function": "deepseek_apps.translate.recipe:loss_of"},
+        "scheduler": {"factory": "deepseek_apps.translate.recipe:make_rates", "kwargs": folder},
+        "evaluate": {
+            "factory": "deepseek_apps.translate.recipe:make_dev", "kwargs": folder, "every": every,
+        },
         "train": {
             "steps": options.updates, "batch": 1, "seed": run.seed,
             "precision": options.precision, "clip": 1.0,
