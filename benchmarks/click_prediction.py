@@ -100,6 +100,8 @@ def _films(folder: Path, data: Path, report: Report) -> None:
     ours, _, raw = _names()
     linear = max((raw, "logistic regression, bins"), key=lambda name: runs[0]["AUC"][name])
     ahead = _over([run["AUC"][ours] - run["AUC"][linear] for run in runs])
+    outcome = "a gain" if ahead[1] > 0 else "no gain" if ahead[2] >= 0 else "a loss"
+    print(f"\nMovieLens: {outcome} over {linear}, AUC {_told(ahead, 4)}")
     report.at_least(f"films: AUC over {linear} {_told(ahead, 4)}", ahead[0], 0.01, "")
 
 

@@ -188,8 +188,8 @@ def print_lines(folds: list[Fold], ours: str) -> float:
     truth, named, _ = pooled(folds, ours)
     found = measures.macro_f1(named, truth, len(KINDS))
     told = [
-        f"{kind} {right / max(1, of):.2f} of {of}"
-        for kind, (right, of) in zip(KINDS, measures.recalls(named, truth, len(KINDS)), strict=True)
+        f"{kind} {(named[truth == number] == number).mean():.2f} of {(truth == number).sum()}"
+        for number, kind in enumerate(KINDS)
     ]
     print(f"  named by its class, {ours}: {', '.join(told)}; macro-F1 {found:.3f}")
     return found

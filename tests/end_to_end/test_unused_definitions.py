@@ -65,7 +65,12 @@ def is_provided(tree, key):
 def tree():
     modules = [text for text in entry_points() if ":" not in text]
     plugins = [module for module in modules if module.endswith(".hooks")]
-    kits = [module.replace(".hooks", ".conformance") for module in plugins]
+    # A plugin's own kit, and those of its packages that it is made of.
+    kits = [
+        ".".join(file.relative_to(folder).with_suffix("").parts)
+        for folder in FOLDERS
+        for file in folder.rglob("conformance.py")
+    ]
     return Tree(FOLDERS, without=(KIT, *kits), loaded=plugins)
 
 

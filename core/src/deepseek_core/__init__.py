@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from deepseek_core.contracts.check import CheckSpec, Finding
     from deepseek_core.contracts.command import CommandSpec
     from deepseek_core.contracts.compressor import Compressor, CompressorSpec, Packed
-    from deepseek_core.contracts.context import HostContext
     from deepseek_core.contracts.convert import as_array
     from deepseek_core.contracts.device import (
         BoundCall,
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from deepseek_core.contracts.tensor import HostTensor, TensorSpec
     from deepseek_core.contracts.tier import ObjectStat, Tier, TierProfile, TierSpec
     from deepseek_core.discovery import hooks as hooks
-    from deepseek_core.discovery.hooks import hookimpl
+    from deepseek_core.discovery.hooks import HostContext, hookimpl
     from deepseek_core.discovery.listeners import emit
     from deepseek_core.runtime import applications as applications
     from deepseek_core.runtime import training as training
@@ -76,7 +75,7 @@ _HOME = {
     "Frontend": "contracts.frontend",
     "FrontendSpec": "contracts.frontend",
     "Graph": "contracts.graph",
-    "HostContext": "contracts.context",
+    "HostContext": "discovery.hooks",
     "HostTensor": "contracts.tensor",
     "LatencyClass": "contracts.task",
     "LoadOptions": "contracts.device",

@@ -196,6 +196,48 @@ def test_a_folder_of_somebody_else_is_left_alone(plugin, rows, tmp_path, capsys)
     assert [path.name for path in mine.iterdir()] == ["letter"]
 
 
+def test_a_work_folder_within_the_data_is_refused(plugin, rows, capsys):
+    work = rows.parent / "inside" / "work"
+    refused = said(capsys, plugin, "prepare", work, "--data", rows.parent, code=2)
+    assert "lies in the data" in refused
+    assert not work.parent.exists()
+
+
+def test_a_work_folder_that_is_a_file_is_left_alone(plugin, rows, tmp_path, capsys):
+    letter = tmp_path / "letter"
+    letter.write_text("dear")
+    assert "somebody else" in said(capsys, plugin, "prepare", letter, "--data", rows, code=2)
+    assert letter.read_text() == "dear"
+
+
+def test_a_second_process_waits_for_the_first_and_then_says_who_it_is(trained, plugin, capsys):
+    from deepseek_apps.work import folder as module
+    from deepseek_apps.work.lock import alone
+
+    def hasty(path):
+        return alone(path, wait_s=0.1)
+
+    with alone(trained), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "alone", hasty)
+        for words in (["train"], ["evaluate"], ["export"]):
+            refused = said(capsys, plugin, *words, trained, code=2)
+            assert f"process {os.getpid()} is at work in" in refused
+
+
+def test_a_work_folder_may_be_a_link_and_may_be_moved(trained, plugin, tmp_path, capsys):
+    (tmp_path / "link").symlink_to(trained)
+    said(capsys, plugin, "evaluate", tmp_path / "link")
+    trained.rename(tmp_path / "moved")
+    said(capsys, plugin, "train", tmp_path / "moved", "--seeds", "0-2")
+    said(capsys, plugin, "evaluate", tmp_path / "moved")
+
+
+def test_a_damaged_state_is_refused_by_every_step(trained, plugin, rows, capsys):
+    (trained / "app.json").write_text("{")
+    for words in (["train"], ["evaluate"], ["export"], ["report"], ["prepare", "--data", rows]):
+        assert "app.json is damaged" in said(capsys, plugin, words[0], trained, *words[1:], code=2)
+
+
 def test_a_work_folder_of_another_application_says_whose_it_is(trained, capsys):
     refused = said(capsys, "ctr", "train", trained, code=2)
     assert "is a work folder of 'acme_rows'" in refused

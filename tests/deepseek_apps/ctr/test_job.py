@@ -47,7 +47,7 @@ def sessions(path: Path, rows: slice) -> Path:
 class TestCtr(ApplicationConformance):
     """The rules of every application, by trees alone: they need no process of their own."""
 
-    plugin = "apps"
+    plugin = "applications"
     name = "ctr"
     options = {**OPTIONS, "models": "trees"}  # noqa: RUF012 - as the base class has it
 

@@ -54,8 +54,9 @@ def test_relative_improvement_is_of_what_is_above_chance() -> None:
 
 
 @given(st.floats(-700, 700))
-def test_sigmoid_and_logit_are_of_each_other(value: float) -> None:
-    found = measures.sigmoid(np.array([value]))
-    assert 0.0 <= found[0] <= 1.0
-    if abs(value) < 15:
-        assert measures.logit(found)[0] == pytest.approx(value, abs=1e-6)
+def test_a_sigmoid_is_a_share_and_that_of_the_negative_is_the_rest(value: float) -> None:
+    one, other = measures.sigmoid(np.array([value, -value]))
+    assert 0.0 <= one <= 1.0
+    assert one + other == pytest.approx(1.0)
+    if abs(value) < 30:
+        assert one == pytest.approx(1.0 / (1.0 + math.exp(-value)), rel=1e-6, abs=1e-12)

@@ -17,7 +17,7 @@ pytest.importorskip("PIL", reason="pictures are read by Pillow")
 
 from PIL import Image
 
-BOARDS = Path(__file__).parents[3] / "examples" / "visual_search" / "data" / "deeppcb_crops64.npz"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "applications" / "defects" / "boards.py"
 
 
 def drawn(kind: str, number: int, side: int = 48) -> tuple[np.ndarray, np.ndarray]:
@@ -54,19 +54,16 @@ def parts() -> Callable[..., Path]:
 @pytest.fixture
 def boards() -> Callable[..., Path]:
     """Write a folder of crops of real boards, with the boards that they are of as groups."""
+    from importlib.util import module_from_spec, spec_from_file_location
 
-    def write(folder: Path, *, each: int, kinds: tuple[str, ...] = ("open", "short")) -> Path:
-        with np.load(BOARDS) as found:
-            bits, y, board = found["bits"], found["y"], found["board"]
-            classes = [str(name) for name in found["classes"]]
-        rows = ["picture,group"]
-        for kind, name in (("background", "good"), *((kind, kind) for kind in kinds)):
-            of = np.flatnonzero(y == classes.index(kind))
-            for row in of[:: len(of) // each][:each]:
-                picture = np.unpackbits(bits[row]).reshape(64, 64) * np.uint8(255)
-                save(folder / name / f"{row}.png", picture)
-                rows.append(f"{name}/{row}.png,board{board[row]}")
-        (folder / "groups.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    spec = spec_from_file_location("boards_example", EXAMPLE)
+    assert spec is not None
+    assert spec.loader is not None
+    example = module_from_spec(spec)
+    spec.loader.exec_module(example)
+
+    def write(folder: Path, *, each: int) -> Path:
+        example.write(folder, ["open", "short"], each)
         return folder
 
     return write

@@ -68,7 +68,7 @@ def test_a_vocabulary_of_another_run_is_refused(tmp_path: Path, vocabulary: Voca
 @pytest.mark.parametrize("content", [b"", b"no model"])
 def test_a_damaged_vocabulary_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / VOCABULARY).write_bytes(content)
-    with pytest.raises(errors.ArtifactError, match=r"no model of sentencepiece|another tool"):
+    with pytest.raises(errors.ArtifactError, match=r"not a model of sentencepiece|another tool"):
         Vocabulary.load(tmp_path / VOCABULARY)
 
 

@@ -28,13 +28,16 @@ def test_parameters_are_as_many_as_published(name, parameters):
     assert sum(p.numel() for p in network.parameters()) == parameters
 
 
-@pytest.mark.parametrize("size", [(64, 64), (97, 75)])
-def test_resnest50_gives_the_logits_of_the_release(size):
-    network = fill(ResNeSt(ResNeStConfig.named("resnest50", classes=10)))
-    name = "{}x{}".format(*size)
+@pytest.mark.parametrize(
+    ("name", "size"), [("resnest50", (64, 64)), ("resnest50", (97, 75)), ("resnest101", (64, 64))]
+)
+def test_it_gives_the_logits_of_the_release(name, size):
+    """The weights come by their names, so these are the same, too."""
+    network = fill(ResNeSt(ResNeStConfig.named(name, classes=10)))
+    shape = "{}x{}".format(*size)
     with torch.no_grad():
-        logits = network(drawn(f"pictures {name}", 2, 3, *size))
-    assert np.abs(logits.numpy() - GOLDEN[f"resnest50_{name}"]).max() < 1e-5
+        logits = network(drawn(f"pictures {shape}", 2, 3, *size))
+    assert np.abs(logits.numpy() - GOLDEN[f"{name}_{shape}"]).max() < 1e-5
 
 
 @pytest.mark.parametrize(("radix", "groups"), [(1, 1), (2, 2), (4, 1)])

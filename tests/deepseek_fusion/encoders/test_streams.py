@@ -50,6 +50,16 @@ def test_frame_by_frame_gives_the_tokens_of_a_long_sequence(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_end_of_a_very_long_sequence_depends_on_its_last_steps_alone(kind):
+    encoder, x = ENCODERS[kind], sequence(kind, 1, 20_000)
+    depends_on = encoder.receptive if kind == "wavenet" else 2 * 5 + 1  # layers x memory, itself
+    with torch.no_grad():
+        last = encoder.encode(x).tokens[:, -1]
+        alone = encoder.encode(x[:, -depends_on * encoder.frame :]).tokens[:, -1]
+    assert (last - alone).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_padding_on_either_side_changes_nothing(kind):
     encoder, x = ENCODERS[kind], sequence(kind, 1, 12)
     with torch.no_grad():

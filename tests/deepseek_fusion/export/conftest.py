@@ -1,14 +1,12 @@
 """Encoders are exported once; helpers beside these tests are imported by name."""
 
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import attrs
 import pytest
 
 sys.path[:0] = [str(Path(__file__).parents[1])]
-collect_ignore_glob = [] if find_spec("torch") else ["test_*"]
 
 
 @attrs.frozen

@@ -11,6 +11,7 @@ import torch
 from fusion_streams import sequence, small
 
 from deepseek_core import errors
+from deepseek_fusion.encoders import TransformerXL, TransformerXLConfig
 from deepseek_fusion.export.files import write_whole
 from deepseek_fusion.export.layout import StreamLayout, read_layout
 from deepseek_fusion.export.onnx_file import export_encoder
@@ -134,6 +135,14 @@ def test_what_is_no_encoder_is_refused(tmp_path, encoder):
 def test_weights_of_half_precision_are_refused(tmp_path):
     with pytest.raises(errors.InputError, match="float16; a file has float32"):
         export_encoder(small("ids").half(), sequence("ids", 2, 3), tmp_path / "x.onnx")
+
+
+def test_weights_beyond_what_a_file_holds_are_refused(tmp_path):
+    with torch.device("meta"):
+        config = TransformerXLConfig(vocabulary=10, width=8192, inner=65536, memory=1)
+        encoder = TransformerXL(config)
+    with pytest.raises(errors.InputError, match="do not fit into one ONNX file"):
+        export_encoder(encoder, sequence("ids", 2, 3), tmp_path / "x.onnx")
 
 
 def test_an_empty_example_is_refused(tmp_path):

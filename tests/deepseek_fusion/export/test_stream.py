@@ -211,3 +211,17 @@ def test_a_stream_of_a_session_that_ended_says_so(exported, own_cache):
         stream.push(sequence("ids", 1, 2).numpy())
     with pytest.raises(errors.DeviceClosed):
         stream.push(sequence("ids", 1, 2).numpy())
+
+
+def test_streams_that_share_what_runs_them_do_not_mix(case):
+    kind, given_ = case
+    run, layout = onnx_runtime(given_.path), read_layout(given_.path)
+    inputs = [sequence(kind, 1, 12, seed).numpy() for seed in (1, 2)]
+    streams = [Stream(layout, run) for _ in inputs]
+    found = [[], []]
+    for at in range(0, inputs[0].shape[1], 5):
+        for stream, x, parts in zip(streams, inputs, found, strict=True):
+            parts.append(stream.push(x[:, at : at + 5]).tokens)
+    for x, parts in zip(inputs, found, strict=True):
+        wanted = Stream(layout, run).push(x).tokens
+        assert np.abs(np.concatenate(parts, 1) - wanted).max() < 1e-5

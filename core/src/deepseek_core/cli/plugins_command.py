@@ -14,12 +14,12 @@ from deepseek_core.cli.table import print_table, print_text
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.contracts.units import printable
 from deepseek_core.discovery.installed import core_version
-from deepseek_core.discovery.notices import Notice, unknown_names
 from deepseek_core.discovery.scan import API, scan
 from deepseek_core.discovery.status import FAULTS, KINDS, PluginRow, Status
 from deepseek_core.discovery.switches import Switches, suggestion
 
 if TYPE_CHECKING:
+    from deepseek_core.discovery.notices import Notice
     from deepseek_core.discovery.registry import Registry
 
 SUMMARY = "list plugins with status, reason and remedy"
@@ -82,6 +82,7 @@ def _rows(
     args: argparse.Namespace, switches: Switches
 ) -> tuple[tuple[PluginRow, ...], tuple[Notice, ...]]:
     if args.no_load:
+        from deepseek_core.discovery.notices import unknown_names
         from deepseek_core.discovery.triage import triage
 
         points = scan()

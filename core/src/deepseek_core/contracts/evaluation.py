@@ -73,7 +73,7 @@ class Evaluation:
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """Its measures, each once, the main one first."""
+        """The measures, each once, the main one first."""
         return tuple({score.measure.name: score.measure for score in self.scores}.values())
 
     def to_json(self) -> dict[str, Any]:

@@ -13,10 +13,9 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_core.contracts.context import HostContext
 from deepseek_core.contracts.errors import PluginError
 from deepseek_core.discovery.families import FAMILIES, Family
-from deepseek_core.discovery.hooks import hookimpl
+from deepseek_core.discovery.hooks import HostContext, hookimpl
 from deepseek_core.discovery.installing import update_command
 from deepseek_core.discovery.scan import API, EntryPoint
 from deepseek_core.discovery.status import PluginRow, Status

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from deepseek_core.discovery import hooks
 from deepseek_core.discovery.distributions import normalize
 from deepseek_core.discovery.installing import remedy_for_missing, remove_command
-from deepseek_core.discovery.notices import Notice, unoffered
 from deepseek_core.discovery.registry import Registered, Registry
 from deepseek_core.discovery.scan import EntryPoint
 from deepseek_core.discovery.status import PluginRow, Status
 from deepseek_core.discovery.switches import Switches
+
+if TYPE_CHECKING:
+    from deepseek_core.discovery.notices import Notice
 
 
 @attrs.frozen(kw_only=True)
@@ -176,4 +178,6 @@ def _idle_preferences(loaded: Sequence[Loaded], switches: Switches) -> Iterator[
         known |= {r.record.name for _row, records in mine for _family, r in records}
         # A plugin that did not load may well offer the name.
         if mine and name not in known and all(row.status is None for row, _records in mine):
+            from deepseek_core.discovery.notices import unoffered
+
             yield unoffered(switches, name, dist, known)

@@ -18,7 +18,6 @@ import json
 import os
 import sys
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +25,7 @@ from types import FunctionType
 from typing import Any, Final, TypeVar
 
 from deepseek_core.contracts.files import read_own
-from deepseek_core.discovery.folders import make_private, preferred_cache_dir
+from deepseek_core.discovery.folders import checksum, make_private, preferred_cache_dir
 from deepseek_core.discovery.installing import disable_setting, remove_command
 from deepseek_core.discovery.modules import locate
 from deepseek_core.discovery.scan import EntryPoint
@@ -145,7 +144,7 @@ class Imports:
         return f"its import has ended the process {deaths} times, though not one of its own"
 
     def _record(self, identity: str) -> Path:
-        return self._folder / f"fatal-{zlib.crc32(identity.encode()):08x}.json"
+        return self._folder / f"fatal-{checksum(identity):08x}.json"
 
 
 def in_named_frame(do: Callable[[], T], point: EntryPoint) -> T:

@@ -9,6 +9,7 @@ from types import ModuleType, TracebackType
 from typing import Final
 
 from deepseek_core.contracts.errors import DeepSeekError, PluginError
+from deepseek_core.discovery.hooks import HookRaised
 from deepseek_core.discovery.installing import (
     reinstall_command,
     remedy_for_missing,
@@ -17,18 +18,11 @@ from deepseek_core.discovery.installing import (
 )
 from deepseek_core.discovery.scan import EntryPoint
 from deepseek_core.discovery.strangers import attribute, is_a, one_line, text_of, told
+from deepseek_core.discovery.switches import UnfitSettings
 
 _OF_THE_SYSTEM: Final = (
     "fcntl", "grp", "os", "posix", "pwd", "resource", "signal", "socket", "termios",
 )  # fmt: skip
-
-
-class HookRaised(Exception):
-    """A hook raised; the error itself is the cause."""
-
-
-class UnfitSettings(Exception):
-    """The user's settings do not fit the plugin's class; the cause is a `ConfigError`."""
 
 
 def unfit(error: UnfitSettings) -> tuple[str, str | None]:

@@ -7,10 +7,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.contracts.files import is_own
 from deepseek_core.contracts.units import as_path
+
+_PRIME: Final = 4_294_967_291  # the largest below 2**32
 
 
 def config_file() -> Path:
@@ -148,3 +151,8 @@ def _warn(text: str) -> None:
     import warnings
 
     warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+
+def checksum(text: str) -> int:
+    """32 bits that tell texts apart; crc32 would be one more module, and each start counts them."""
+    return int.from_bytes(text.encode("utf-8", "surrogateescape")) % _PRIME

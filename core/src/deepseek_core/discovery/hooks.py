@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from deepseek_core.contracts.check import CheckSpec
     from deepseek_core.contracts.command import CommandSpec
     from deepseek_core.contracts.compressor import CompressorSpec
-    from deepseek_core.contracts.context import HostContext
     from deepseek_core.contracts.device import DeviceSpec
     from deepseek_core.contracts.executor import ExecutorSpec
     from deepseek_core.contracts.frontend import FrontendSpec
@@ -57,6 +56,20 @@ def hookimpl(
         return _impl(function, specname=spec.__name__, tryfirst=tryfirst, trylast=trylast)
 
     return mark
+
+
+@attrs.frozen(kw_only=True)
+class HostContext:
+    """The one argument of every registration hook, so that it can grow.
+
+    `settings` is the plugin's own table of the configuration file. Of a plugin that declares a
+    class (`settings = "package.module:Class"`), it holds every field, checked and with defaults:
+    `Class(**ctx.settings)`.
+    """
+
+    core_version: str
+    api: tuple[int, int]
+    settings: Mapping[str, object] = attrs.field(factory=dict)
 
 
 @_spec
@@ -159,6 +172,10 @@ class HookResult(Generic[R]):
     plugin: str
     value: R | None = None
     error: BaseException | None = None
+
+
+class HookRaised(Exception):
+    """A hook raised; the error itself is the cause."""
 
 
 class Hooks:

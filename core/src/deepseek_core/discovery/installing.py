@@ -13,15 +13,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from deepseek_core.discovery.distributions import is_valid_name, normalize
 from deepseek_core.discovery.installed import CORE, core_version, installed
 from deepseek_core.discovery.modules import KNOWN
-from deepseek_core.discovery.origin import Origin, origin_of
 from deepseek_core.discovery.owners import is_reserved, module_of
 from deepseek_core.discovery.strangers import text_of
 
+if TYPE_CHECKING:
+    from deepseek_core.discovery.distributions import Distribution
+    from deepseek_core.discovery.origin import Origin
+
+_PLAIN: Final = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 PUBLISHED: Final = False
 """Set to true once a public index has the SDK: every command becomes `pip install NAME`."""
 
@@ -40,6 +44,8 @@ FOLDERS: Final = {
     "deepseek-ray": "plugins/cluster_ray",
     "deepseek-parallel": "plugins/parallel_torch",
     "deepseek-observe": "plugins/observe",
+    "deepseek-fusion": "plugins/fusion_torch",
+    "deepseek-apps": "plugins/applications",
 }
 """The SDK's own distributions that exist, and the folder of each in a checkout."""
 
@@ -108,11 +114,17 @@ def how_to_install_again(dist: str) -> str:
 def _place_of(dist: str) -> tuple[Origin, str] | None:
     """Where a distribution was installed from, and what pip is told for it; None: an index."""
     mine = installed(dist)
-    origin = None if mine is None else origin_of(mine)
+    origin = None if mine is None else _origin_of(mine)
     if origin is None:
         return None
     editable = "-e " if origin.editable else ""
     return origin, editable + _quoted(origin.requirement(dist))
+
+
+def _origin_of(dist: Distribution) -> Origin | None:
+    from deepseek_core.discovery.origin import origin_of  # here, as each start counts modules
+
+    return origin_of(dist)
 
 
 def remove_command(dist: str) -> str:
@@ -188,7 +200,7 @@ def _checkout() -> Path | None:
     if _is_checkout(root):
         return root
     core = installed(CORE)
-    origin = None if core is None else origin_of(core)
+    origin = None if core is None else _origin_of(core)
     if origin is None or origin.path is None:
         return None
     return origin.path.parent if _is_checkout(origin.path.parent) else None
@@ -207,7 +219,7 @@ def _is_checkout(root: Path) -> bool:
 def _wheel(dist: str) -> Path | None:
     """The wheel of this distribution beside the one that core was installed from."""
     core = installed(CORE)
-    origin = None if core is None else origin_of(core)
+    origin = None if core is None else _origin_of(core)
     if origin is None or origin.path is None:
         return None
     name = f"{module_of(dist)}-{core_version()}-py3-none-any.whl"
@@ -216,6 +228,8 @@ def _wheel(dist: str) -> Path | None:
 
 
 def _quoted(word: str) -> str:
+    if _PLAIN.fullmatch(word):
+        return word
     import shlex  # only remedies need it
 
     return shlex.quote(word)

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from deepseek_core.contracts.context import HostContext
 from deepseek_core.contracts.errors import ConfigError, PluginError
 from deepseek_core.contracts.secret import shows_secret
 from deepseek_core.discovery.distributions import normalize
 from deepseek_core.discovery.families import FAMILIES, LISTENER, Family, assemble
-from deepseek_core.discovery.faults import HookRaised, UnfitSettings, cause_of, unfit
 from deepseek_core.discovery.guard import Guard, one_at_a_time, time_limit
-from deepseek_core.discovery.hooks import Hooks
+from deepseek_core.discovery.hooks import HookRaised, Hooks, HostContext
 from deepseek_core.discovery.installed import CORE, core_version
 from deepseek_core.discovery.installing import (
     FOLDERS,
@@ -30,18 +28,18 @@ from deepseek_core.discovery.installing import (
     update_or_remove,
 )
 from deepseek_core.discovery.modules import heavy_now, locate
-from deepseek_core.discovery.notices import unknown_names
 from deepseek_core.discovery.owners import is_ours, why_not_ours
 from deepseek_core.discovery.registry import Registered, Registry
 from deepseek_core.discovery.scan import API, EXPECTED, EntryPoint, scan
 from deepseek_core.discovery.status import FAULTS, PluginRow, Status
 from deepseek_core.discovery.strangers import Overdue, raise_if_ours, repr_of
 from deepseek_core.discovery.streams import stdout_to_stderr
-from deepseek_core.discovery.switches import Switches, suggestion
+from deepseek_core.discovery.switches import Switches, UnfitSettings, suggestion
 from deepseek_core.discovery.triage import triage
 
 if TYPE_CHECKING:
     from deepseek_core.discovery.fatal import Imports
+    from deepseek_core.discovery.notices import Notice
 
 _MOST_RECORDS: Final = 10_000
 _SLOW_MS: Final = 1000.0
@@ -77,7 +75,7 @@ def discover(
         registry,
         resolved=resolved,
         settings=loader.settings,
-        notices=unknown_names(switches, points) + registry.notices,
+        notices=_unknown(switches, points) + registry.notices,
     )
     if switches.strict:
         _refuse_faults(registry)
@@ -174,6 +172,8 @@ class _Loader:
         try:
             return self._load(point, row)
         except UnfitSettings as error:
+            from deepseek_core.discovery.faults import unfit  # here, as each start counts modules
+
             return row.ended(Status.UNAVAILABLE, *unfit(error)), ()
         except KeyboardInterrupt as stop:
             # Should the plugin raise it by itself, this is how its user learns which one it is.
@@ -181,6 +181,8 @@ class _Loader:
         except BaseException as error:  # noqa: BLE001 - a stranger's code may raise anything
             raise_if_ours(error)
             guard.let_import()
+            from deepseek_core.discovery.faults import cause_of
+
             return row.ended(Status.BROKEN, *cause_of(error, point)), ()
 
     def _damage(self, row: PluginRow, guard: Guard, point: EntryPoint) -> PluginRow:
@@ -351,6 +353,14 @@ def _check_given(registry: Registry) -> None:
         if row.status is not Status.AVAILABLE:
             reason = f"plugin {name!r} is {row.status}: {row.reason}"
             raise ConfigError(reason, remedy=row.remedy)
+
+
+def _unknown(switches: Switches, points: tuple[EntryPoint, ...]) -> tuple[Notice, ...]:
+    if not (switches.allow or switches.disable or switches.prefer):
+        return ()
+    from deepseek_core.discovery.notices import unknown_names  # here, as each start counts modules
+
+    return unknown_names(switches, points)
 
 
 def _refuse_faults(registry: Registry) -> None:

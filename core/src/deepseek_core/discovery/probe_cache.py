@@ -13,7 +13,6 @@ import json
 import os
 import sys
 import time
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +23,7 @@ import attrs
 from deepseek_core.contracts.device import DeviceSpec
 from deepseek_core.contracts.files import read_own, whole_file
 from deepseek_core.discovery.distributions import import_path
+from deepseek_core.discovery.folders import checksum
 from deepseek_core.discovery.modules import locate
 from deepseek_core.discovery.probe_result import ProbeResult, ended, to_rows
 from deepseek_core.discovery.registry import Registered, Registry
@@ -114,7 +114,7 @@ def _is_recent(result: ProbeResult) -> bool:
 def _file(device: Registered[DeviceSpec], cache_dir: Path) -> Path:
     identity = (device.dist, device.plugin, device.record.name, sys.prefix)
     # Should two ever share a name, their keys tell them apart.
-    digest = zlib.crc32(repr(identity).encode())
+    digest = checksum(repr(identity))
     return cache_dir / "probes" / f"{device.record.name}-{digest:08x}.json"
 
 
@@ -160,7 +160,7 @@ def _installed_in(folder: str) -> int | None:
         names = sorted(name for name in os.listdir(folder or ".") if name.endswith(_INSTALLED))  # noqa: PTH208 - names are all that is wanted
     except (OSError, ValueError):
         return None
-    return zlib.crc32("\n".join(names).encode("utf-8", "surrogateescape"))
+    return checksum("\n".join(names))
 
 
 def _environment() -> Iterator[tuple[str, str]]:

@@ -11,7 +11,6 @@ import attrs
 from deepseek_core.contracts.errors import ArtifactError, ConfigError, DeepSeekError, PluginError
 from deepseek_core.discovery.hooks import Hooks, ds_on_event
 from deepseek_core.discovery.installing import disable_setting, update_or_disable
-from deepseek_core.discovery.notices import Notice
 from deepseek_core.discovery.scan import EntryPoint
 from deepseek_core.discovery.status import PluginRow
 from deepseek_core.discovery.strangers import one_line, raise_if_ours
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from deepseek_core.contracts.frontend import FrontendSpec
     from deepseek_core.contracts.strategy import StrategySpec
     from deepseek_core.contracts.tier import TierSpec
+    from deepseek_core.discovery.notices import Notice
 
 
 if TYPE_CHECKING:

@@ -19,10 +19,16 @@ import attrs
 
 from deepseek_core.contracts.errors import ConfigError, PluginError
 from deepseek_core.contracts.secret import Secret, masked
-from deepseek_core.discovery.faults import UnfitSettings
 from deepseek_core.discovery.strangers import one_line, raise_if_ours, text_of
 from deepseek_core.discovery.switch_table import SWITCHES
-from deepseek_core.discovery.switches import Switches, as_flag, as_names_list, misfit, suggestion
+from deepseek_core.discovery.switches import (
+    Switches,
+    UnfitSettings,
+    as_flag,
+    as_names_list,
+    misfit,
+    suggestion,
+)
 
 _TAKEN: Final = {
     "DEEPSEEK_CONFIG",

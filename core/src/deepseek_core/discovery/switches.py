@@ -99,6 +99,10 @@ _READERS: Final[Mapping[str, Callable[[object], object]]] = {
 }
 
 
+class UnfitSettings(Exception):
+    """The user's settings do not fit the plugin's class; the cause is a `ConfigError`."""
+
+
 @attrs.frozen(kw_only=True)
 class Switches:
     """Which plugins may load, and how they are treated.

@@ -10,28 +10,32 @@ _EXPORT = ("torch", "onnx", "onnxruntime", "onnxscript")
 
 conformance = "deepseek_apps.conformance"
 
-# name; tasks; format of the data; what it does; what it requires
+# name; tasks; format of the data; what it does; code and options; what it requires
 _JOBS = (
     ("ctr", ("click",), "a CSV file with a column of clicks (0 or 1)",
-     "click prediction: calibrated probabilities from feature crosses", ("sklearn",)),
+     "click prediction: calibrated probabilities from feature crosses",
+     "deepseek_apps.ctr.job:Ctr", "deepseek_apps.ctr.options:Options", ("sklearn",)),
     ("defects", ("defect", "localization"), "a folder of pictures by class, masks where there are",
-     "inspection: which part is faulty, where, and above which threshold to stop it", ("PIL",)),
+     "inspection: which part is faulty, where, and above which threshold to stop it",
+     "deepseek_apps.defects.job:Defects", "deepseek_apps.defects.options:Options", ("PIL",)),
     ("translate", ("translation",), "two text files, or a TSV file, with a sentence a line",
-     "translation, learned with related tasks", ("sentencepiece", "sacrebleu", "ctranslate2")),
+     "translation, learned with related tasks",
+     "deepseek_apps.translate.job:Translate", "deepseek_apps.translate.options:Options",
+     ("sentencepiece", "sacrebleu", "ctranslate2")),
 )  # fmt: skip
 
 
 @hookimpl(hooks.ds_register_applications)
 def ds_register_applications(ctx: HostContext) -> Iterable[ApplicationSpec]:
     """Offer the three applications; their code is imported when one is opened."""
-    for name, tasks, data, summary, requires in _JOBS:
+    for name, tasks, data, summary, factory, options, requires in _JOBS:
         yield ApplicationSpec(
             name=name,
             tasks=tasks,
             data=data,
             summary=summary,
-            factory=f"deepseek_apps.{name}.job:{name.title()}",
-            options=f"deepseek_apps.{name}.options:Options",
+            factory=factory,
+            options=options,
             requires=(*_EXPORT, *requires),
         )
 

@@ -1,4 +1,4 @@
-"""The promises of the job, tested by `ds-sdk check-plugin fusion`."""
+"""The promises of the job, tested by `ds-sdk check-plugin fusion_torch`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _write_wave(path: Path, samples: Any) -> None:
 class TestTrimodal(ApplicationConformance):
     """The job on small data."""
 
-    plugin = "fusion"
+    plugin = "fusion_torch"
     name = "trimodal"
     options: ClassVar[Mapping[str, Any]] = {
         "epochs": 1, "batch": 8, "width": 8, "picture_size": 12, "seconds": 0.1, "longest_text": 6,

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from golden_weights import drawn, fill
 
+SIZES = (("resnest50", 64, 64), ("resnest50", 97, 75), ("resnest101", 64, 64))
+
 
 def main(folder):
     package = types.ModuleType("released")
@@ -21,10 +23,11 @@ def main(folder):
     sys.modules["released"] = package
     found = {}
     with torch.no_grad():
-        network = fill(import_module("released.resnest").resnest50(num_classes=10))
-        for height, width in ((64, 64), (97, 75)):
+        released = import_module("released.resnest")
+        for name, height, width in SIZES:
+            network = fill(getattr(released, name)(num_classes=10))
             x = drawn(f"pictures {height}x{width}", 2, 3, height, width)
-            found[f"resnest50_{height}x{width}"] = network(x).numpy()
+            found[f"{name}_{height}x{width}"] = network(x).numpy()
         attention = import_module("released.splat").SplAtConv2d
         for radix, groups in ((1, 1), (2, 2), (4, 1)):
             layer = fill(

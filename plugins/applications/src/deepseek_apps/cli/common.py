@@ -24,7 +24,7 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def add_again(parser: argparse.ArgumentParser, what: str) -> None:
-    """Declare that what was done may be done anew."""
+    """Declare that what was done may be done again."""
     parser.add_argument("--again", action="store_true", help=what)
 
 

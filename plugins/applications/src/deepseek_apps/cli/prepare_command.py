@@ -41,6 +41,11 @@ def run(args: argparse.Namespace) -> int:
     common.check_threads(args.threads)
     if not args.data.exists():
         raise errors.InputError(f"no such file or folder: {args.data}", remedy="check --data")
+    if args.folder.resolve().is_relative_to(args.data.resolve()):
+        raise errors.ConfigError(
+            f"the work folder {args.folder} lies in the data {args.data}: it would be read",
+            remedy="choose a work folder elsewhere",
+        )
     options = common.settings_of(args.pairs)
     opened = applications.open_application(args.application, options)
     with common.at_work(args, "prepare") as context:

@@ -11,7 +11,7 @@ from deepseek_core import console
 EXAMPLES: Final = """examples:
   ds-sdk app NAME train work                  seed 0
   ds-sdk app NAME train work --seeds 0-4      five seeds, for an interval
-  ds-sdk app NAME train work --again          anew, after data or options were changed
+  ds-sdk app NAME train work --again          from the beginning, after data or options were changed
 
 Ctrl-C ends it where it saved last; the same command goes on from there."""
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seeds", "--seed", default="0", metavar="N", dest="seeds",
         help="0, 0,1,2 or 0-4 (default: 0)",
     )  # fmt: skip
-    common.add_again(parser, "begin anew where a seed was trained or begun")
+    common.add_again(parser, "begin again where a seed was trained or begun")
 
 
 def run(args: argparse.Namespace) -> int:

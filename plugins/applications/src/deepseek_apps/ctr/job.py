@@ -25,7 +25,7 @@ class Ctr(applications.Application):
     """Predicts clicks: models of feature crosses and trees, stacked and calibrated.
 
     Legend:
-        options: what the job is.
+        `options`: what the job is.
     """
 
     def __init__(self, **options: Any) -> None:

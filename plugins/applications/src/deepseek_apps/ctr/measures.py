@@ -71,12 +71,6 @@ def reliability(target: Ints, probabilities: Reals, num_bins: int = 10) -> Relia
     )
 
 
-def logit(probabilities: Reals) -> Reals:
-    """Log odds, finite."""
-    held = np.clip(probabilities.astype(np.float64), TINY, 1.0 - TINY)
-    return np.log(held) - np.log1p(-held)
-
-
 def sigmoid(logits: Reals) -> Reals:
     """Probabilities of log odds, without overflow."""
     return 0.5 * (1.0 + np.tanh(0.5 * logits))

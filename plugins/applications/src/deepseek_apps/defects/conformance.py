@@ -17,7 +17,7 @@ _EACH = 6  # pictures of a sort
 class TestDefects(ApplicationConformance):
     """Inspection: a bright spot on gray noise is a defect."""
 
-    plugin = "apps"
+    plugin = "applications"
     name = "defects"
     waivers: ClassVar[Mapping[str, str]] = {
         "test_using_it_leaves_the_process_as_it_was": "torch names a cache by a variable",

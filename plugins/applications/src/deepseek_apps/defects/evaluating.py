@@ -164,7 +164,7 @@ def _figures(model: Model, truth: Truth) -> Mapping[applications.Measure, Figure
 
 
 def _of(values: Array | None, rows: Any) -> Array:
-    return np.asarray(values)[rows]
+    return np.asarray(np.asarray(values)[rows])
 
 
 def _pixel_auroc(said: Said, rows: Array, truth: Truth) -> float:
@@ -192,14 +192,24 @@ def _bound(figure: Figure, said: Said) -> Callable[[Array], float]:
 
 
 def _over(
-    figures: Sequence[Callable[[Array], float]], truth: Truth, rounds: int = 1000
+    figures: Sequence[Callable[[Array], float]],
+    truth: Truth,
+    rounds: int = 1000,
+    most: float = 1.0,
 ) -> tuple[compression.Interval, str]:
     """A figure with its interval, over seeds where there are several, and what that rests on."""
     every = np.arange(len(truth.classes))
     if len(figures) > 1:
-        return over_seeds([each(every) for each in figures]), f"t over {len(figures)} seeds"
+        found = over_seeds([each(every) for each in figures])
+        return _inside(found, most), f"t over {len(figures)} seeds"
     found = measures.bootstrapped(figures[0], truth.groups, rounds=rounds)
     return found, "bootstrap over parts"
+
+
+def _inside(found: compression.Interval, most: float) -> compression.Interval:
+    """An interval without what no figure can be: Student's t knows of no ends."""
+    ends = {"low": max(0.0, found.low), "high": min(most, found.high)}
+    return compression.Interval(value=found.value, count=found.count, **ends)
 
 
 def _score(
@@ -221,7 +231,7 @@ def _at_threshold(model: Model, truth: Truth) -> list[applications.Score]:
     if len(model.said) == 1:
         found = alarms_per_1000(model.said[0].scores, truth.defects, model.thresholds[0])
         return [*rows, _score(model, ALARMS, found, "Wilson")]
-    return [*rows, _score(model, ALARMS, *_over(alarms, truth))]
+    return [*rows, _score(model, ALARMS, *_over(alarms, truth, most=1000.0))]
 
 
 def _share(stopped: Array, of: Array) -> float:

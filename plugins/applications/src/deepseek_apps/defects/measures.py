@@ -52,12 +52,6 @@ def macro_f1(predicted: Array, classes: Array, count: int) -> float:
     return float(np.mean(found))
 
 
-def recalls(predicted: Array, classes: Array, count: int) -> list[tuple[int, int]]:
-    """For each class how many were named by it, and of how many."""
-    of = [classes == number for number in range(count)]
-    return [(int((predicted[rows] == n).sum()), int(rows.sum())) for n, rows in enumerate(of)]
-
-
 def pixel_auroc(maps: Array, masks: Array) -> float:
     """`auroc` of single pixels: maps float (N, h, w) from 0 to 1, masks bool (N, h, w).
 

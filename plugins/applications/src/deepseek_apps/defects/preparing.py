@@ -104,7 +104,7 @@ def _prepared(
     items = Items(
         classes=folder.classes, crop=options.looked_at, split_hash=split.hash, names=names,
         labels=labels, groups=groups, parts=[parts[row] for row in range(len(names))],
-        has_mask=found.masks.any((1, 2)).tolist(),
+        has_mask=[bool(mask.any()) for mask in found.masks],
     )  # fmt: skip
     np.save(place / PICTURES, found.pictures)
     np.save(place / CHANNELS, _channels(found.pictures))

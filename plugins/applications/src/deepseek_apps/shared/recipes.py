@@ -123,7 +123,7 @@ class _Log:
         if not self._path.is_file():
             return []
         with self._path.open("rb") as file:
-            if file.seek(0, 2) < self.position:  # it was begun anew
+            if file.seek(0, 2) < self.position:  # it was begun again
                 self.position = 0
             file.seek(self.position)
             whole, _, _ = file.read().rpartition(b"\n")

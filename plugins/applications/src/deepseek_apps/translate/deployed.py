@@ -30,7 +30,7 @@ class Deployed:
             )  # fmt: skip
         except (RuntimeError, ValueError) as error:
             raise errors.ArtifactError(
-                f"{folder} is no model of CTranslate2: {error}",
+                f"{folder} is not a model of CTranslate2: {error}",
                 remedy="export the training once more",
             ) from error
 

@@ -88,7 +88,7 @@ def _hash(data: Prepared) -> str:
 
 
 def cut_pairs(pairs: Sequence[Pair], count: int) -> tuple[Pair, ...]:
-    """So many of the pairs, drawn with one seed whatever the training's."""
+    """Draw so many of the pairs, with one seed for all trainings."""
     if not 0 < count < len(pairs):
         return tuple(pairs)
     chosen = sorted(random.Random(0).sample(range(len(pairs)), count))  # noqa: S311

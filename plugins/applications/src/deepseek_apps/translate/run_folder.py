@@ -49,7 +49,7 @@ def begin_run(run: Run) -> None:
         if changed:
             raise errors.ConfigError(
                 f"{run.folder} holds a training of other {' and '.join(changed)}",
-                remedy=f"take it away to train anew: rm -r {run.folder}",
+                remedy=f"take it away to train again: rm -r {run.folder}",
             )
         return
     run.folder.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ class Task:
         return len(self.sources)
 
     def source(self, number: int, rng: np.random.Generator) -> Row:
-        """What the model is given; noise is drawn anew each time."""
+        """What the model is given; noise is drawn again each time."""
         if not self.is_noised:
             return [self.tag, *self.sources[number], END]
         from deepseek_apps.translate.noise import noised

@@ -115,7 +115,7 @@ def load_model(run: Run, path: Path) -> Any:
     except (OSError, RuntimeError, SafetensorError) as error:
         raise errors.ArtifactError(
             f"{path} can't be loaded: {str(error).splitlines()[0]}",
-            remedy=f"train that seed anew: rm -r {run.folder}",
+            remedy=f"train that seed again: rm -r {run.folder}",
         ) from error
     return model.eval()
 

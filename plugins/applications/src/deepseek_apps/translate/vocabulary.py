@@ -36,7 +36,7 @@ class Vocabulary:
             known = [self._model.IdToPiece(number) for number in range(len(NAMES))]
         except (RuntimeError, OSError, IndexError) as error:
             raise errors.ArtifactError(
-                f"{where} is no model of sentencepiece",
+                f"{where} is not a model of sentencepiece",
                 remedy="give the vocabulary.model that `prepare` wrote",
             ) from error
         if tuple(known) != NAMES:

@@ -42,8 +42,8 @@ class TransformerXLConfig:
     """Sizes of a Transformer-XL.
 
     It takes ids below `vocabulary`, or `features` numbers a step: give one of the two.
-    `memory` is how many steps back a layer attends. `cutoffs` and `division` make the
-    embedding adaptive.
+    `memory` is how many steps back a layer attends. `dropout` is that of every place where the
+    paper has one, shares of attention too. `cutoffs` and `division` make the embedding adaptive.
     """
 
     vocabulary: int = attrs.field(default=0, validator=sizes.count_or_none)
@@ -163,7 +163,7 @@ class TransformerXL(nn.Module):
     def _segment(self, h_ntd: Tensor, mask: Tensor, state: State) -> tuple[Tensor, State]:
         there_nk = torch.cat([state[_THERE], mask], 1)
         may_ntk = self._window(mask.shape[1], h_ntd.device) & there_nk.unsqueeze(1)
-        far_kd = self._distances(there_nk.shape[1], h_ntd)
+        far_kd = self.dropout(self._distances(there_nk.shape[1], h_ntd))
         after = {_THERE: there_nk[:, mask.shape[1] :]}
         for name, layer in zip(self._memories, self.layers, strict=True):
             seen_nkd = torch.cat([state[name].to(h_ntd.dtype), h_ntd], 1)

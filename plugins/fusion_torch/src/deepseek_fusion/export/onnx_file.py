@@ -21,6 +21,8 @@ from deepseek_fusion.protocol import Encoder, begin_state, dtype_name, frame_of
 from deepseek_fusion.states import BATCH
 
 OPSET: Final = 20
+MOST_NBYTES: Final = 2_000_000_000
+"""Of weights in one file: a protocol buffer ends at 2 GiB, with the graph."""
 TOLERANCE: Final = 1e-5
 """Largest difference from the module, by its largest token where that is above 1."""
 
@@ -58,7 +60,7 @@ def export_encoder(encoder: Encoder, example: Tensor, path: str | Path) -> float
             "`state_specs` and `encode`",
             remedy="see deepseek_fusion.protocol.Encoder",
         )
-    _check_float32(encoder)
+    _check_weights(encoder)
     check_folder(Path(path))
     example = _enough(encoder, example)
     layout = layout_of(encoder, example)
@@ -109,7 +111,13 @@ def _enough(encoder: Encoder, example: Tensor) -> Tensor:
     return example
 
 
-def _check_float32(encoder: nn.Module) -> None:
+def _check_weights(encoder: nn.Module) -> None:
+    nbytes = sum(p.numel() * p.element_size() for p in encoder.parameters())
+    if nbytes > MOST_NBYTES:
+        raise errors.InputError(
+            f"{nbytes:,} bytes of weights do not fit into one ONNX file of {MOST_NBYTES:,}",
+            remedy="export a smaller encoder",
+        )
     found = {dtype_name(p) for p in encoder.parameters() if p.is_floating_point()}
     if found - {"float32"}:
         raise errors.InputError(

@@ -17,8 +17,8 @@ class GraphWriter:
     """Nodes in the order in which they were added; names are numbered.
 
     Legend:
-        nodes: the nodes so far.
-        constants: initializers so far.
+        `nodes`: the nodes so far.
+        `constants`: initializers so far.
     """
 
     def __init__(self) -> None:

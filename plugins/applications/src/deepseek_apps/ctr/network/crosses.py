@@ -15,8 +15,8 @@ class MemberLinear(nn.Module):
     """A linear layer of each member: (K, B, I) to (K, B, O).
 
     Legend:
-        weight: (K, I, O).
-        bias: (K, 1, O).
+        `weight`: (K, I, O).
+        `bias`: (K, 1, O).
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class CrossLayers(nn.Module):
     Wang et al., "DCN V2", WWW 2021, equation 1.
 
     Legend:
-        layers: W and b of each.
+        `layers`: W and b of each.
     """
 
     def __init__(self, members: int, width: int, depth: int, generator: torch.Generator) -> None:

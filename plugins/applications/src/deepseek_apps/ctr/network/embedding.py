@@ -15,7 +15,7 @@ class EmbeddingTable(nn.Module):
     """Rows of every field of every member, in one parameter (K, R, D).
 
     Legend:
-        weight: the rows.
+        `weight`: the rows.
     """
 
     def __init__(self, *, members: int, rows: int, width: int, generator: torch.Generator) -> None:

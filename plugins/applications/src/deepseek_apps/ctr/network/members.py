@@ -39,10 +39,10 @@ class Fm(nn.Module):
     """A factorization machine: weights of ids and numbers, and products of pairs of rows.
 
     Legend:
-        table: rows for the products.
-        linear: one weight of each row.
-        numbers: weights of the numbers, and the constant.
-        l2: penalty on the rows of a batch.
+        `table`: rows for the products.
+        `linear`: one weight of each row.
+        `numbers`: weights of the numbers, and the constant.
+        `l2`: penalty on the rows of a batch.
     """
 
     def __init__(self, shape: Shape, generator: torch.Generator) -> None:
@@ -66,12 +66,12 @@ class Dcn(nn.Module):
     """DCN-v2 in its parallel form: crosses beside a perceptron, and one layer over both.
 
     Legend:
-        table: rows of the ids.
-        crosses: the cross layers.
-        deep: layers of the perceptron.
-        head: what makes a logit of both.
-        dropout: of the perceptron's hidden layers.
-        l2: penalty on the rows of a batch.
+        `table`: rows of the ids.
+        `crosses`: the cross layers.
+        `deep`: layers of the perceptron.
+        `head`: what makes a logit of both.
+        `dropout`: of the perceptron's hidden layers.
+        `l2`: penalty on the rows of a batch.
     """
 
     def __init__(self, shape: Shape, generator: torch.Generator) -> None:

@@ -29,7 +29,7 @@ class Rows(Dataset[int]):
     """Numbers of rows; a batch is gathered at once by `gather`, not row after row.
 
     Legend:
-        ids, numbers, target, fold: of all rows.
+        `ids`, `numbers`, `target`, `fold`: of all rows.
     """
 
     def __init__(self, samples: Samples) -> None:

@@ -19,7 +19,6 @@ _PATIENCE: Final = 2
 """Evaluations without a better one that end a training; three checkpoints are kept."""
 SAMPLES: Final = "samples.npz"
 """The file of samples, in the folder of a seed."""
-_HERE: Final = "deepseek_apps.ctr.network.recipe"
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -79,17 +78,17 @@ def recipe_of(
     read = {"path": str(folder.parent / SAMPLES), "batch": batch}
     return {
         "model": {
-            "factory": f"{_HERE}:make_model",
+            "factory": "deepseek_apps.ctr.network.recipe:make_model",
             "kwargs": {"kind": kind, **sizes_of(samples, options, seed)},
         },
-        "data": {"factory": f"{_HERE}:make_data", "kwargs": read},
+        "data": {"factory": "deepseek_apps.ctr.network.recipe:make_data", "kwargs": read},
         "optimizer": {"name": "Adam", "kwargs": {"lr": options.rate}},
-        "loss": {"function": f"{_HERE}:loss"},
+        "loss": {"function": "deepseek_apps.ctr.network.recipe:loss"},
         "evaluate": {
-            "factory": f"{_HERE}:make_validation",
+            "factory": "deepseek_apps.ctr.network.recipe:make_validation",
             "kwargs": read,
             "every": every,
-            "metrics": {"log_loss": f"{_HERE}:log_loss"},
+            "metrics": {"log_loss": "deepseek_apps.ctr.network.recipe:log_loss"},
         },
         "early_stop": {"metric": "log_loss", "patience": _PATIENCE},
         "train": {"steps": every * options.epochs, "batch": batch, "seed": seed},
