@@ -1,7 +1,7 @@
 """Paired digits, trained and answered; each result is kept, and a run goes on from there.
 
-What is kept knows pairs, passes, seed and the row's name, not the code: after a change, take another
-folder.
+What is kept knows pairs, passes, seed and the row's name, not the code: after a change of that,
+take another folder.
 """
 
 from __future__ import annotations
