@@ -99,6 +99,9 @@ class Training:
         path = self.folder / "recipe.toml"
         path.write_text(
             _RECIPE.format(
+                make_model="deepseek_fusion.job.recipe_parts:make_model",
+                make_data="deepseek_fusion.job.recipe_parts:make_data",
+                loss_of="deepseek_fusion.job.recipe_parts:loss_of",
                 model=_inline(folder=data, join=options.join, width=options.width, weights=weights),
                 data=_inline(folder=data, part="train", batch=batch),
                 rate=options.learning_rate,
@@ -139,15 +142,15 @@ class Training:
 
 _RECIPE: Final = """\
 [model]
-factory = "deepseek_fusion.job.recipe_parts:make_model"
+factory = "{make_model}"
 kwargs = {model}
 
 [data]
-factory = "deepseek_fusion.job.recipe_parts:make_data"
+factory = "{make_data}"
 kwargs = {data}
 
 [loss]
-function = "deepseek_fusion.job.recipe_parts:loss_of"
+function = "{loss_of}"
 
 [optimizer]
 name = "AdamW"

@@ -72,7 +72,7 @@ def split_rows(target: Ints, marks: Marks, options: Options) -> Split:
 
 
 def _later(ids: Sequence[str], runs: Sequence[Ints], options: Options) -> Split:
-    """Split each run of rows in their order of time: the last to test on, before them validation."""
+    """Split each run of rows in their order of time: the last to test on, then validation."""
     parts: dict[str, list[int]] = {name: [] for name in PARTS}
     for run in runs:
         test, validation = (round(share * len(run)) for share in (options.test, options.validation))
