@@ -1,4 +1,8 @@
-"""Paired digits, trained and answered; each result is kept, and a run goes on from there."""
+"""Paired digits, trained and answered; each result is kept, and a run goes on from there.
+
+What is kept knows pairs, passes, seed and the row's name, not the code: after a change, take another
+folder.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +48,9 @@ class Kept(NamedTuple):
 
 def result(arguments: argparse.Namespace, name: str, seed: int) -> Kept:
     """Return what is kept, or train and keep it."""
-    size = "quick" if arguments.quick else "full"
-    path = Path(arguments.kept) / f"{size}-{name.replace(' ', '_')}-{seed}.npz"
+    pairs = (QUICK if arguments.quick else FULL).train
+    drawn = f"{pairs}x{RECIPES[name].epochs}-{name.replace(' ', '_')}-{seed}"
+    path = Path(arguments.kept) / f"{drawn}.npz"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         answers, classes, facts = _trained(arguments, RECIPES[name], seed)

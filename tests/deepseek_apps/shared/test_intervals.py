@@ -30,13 +30,6 @@ def test_one_seed_has_no_interval():
     assert (found.low, found.high) == (-math.inf, math.inf)
 
 
-@given(VALUES)
-def test_pairs_differ_by_what_their_differences_say(values):
-    others = values[::-1]
-    found = intervals.paired_over_seeds(values, others)
-    assert found == intervals.over_seeds([a - b for a, b in zip(values, others, strict=True)])
-
-
 def mean(values, *_):
     return float(np.mean(values))
 
@@ -73,14 +66,14 @@ def test_pairing_shows_what_two_intervals_hide():
     one = np.where(hard & (rng.random(500) < 0.9), other, truth)  # a tenth of the errors less
     apart = [intervals.over_samples(accuracy, each, truth) for each in (one, other)]
     assert apart[0].overlaps(apart[1])
-    paired = intervals.paired_over_samples(accuracy, one, other, truth)
+    paired = intervals.paired_over_both(accuracy, [one] * 3, [other] * 3, truth, draws=400)
     assert paired.low > 0
     assert paired.value == pytest.approx(accuracy(one, truth) - accuracy(other, truth))
 
 
 def test_equal_models_differ_by_nothing():
     truth = np.arange(100) % 2
-    found = intervals.paired_over_samples(accuracy, truth, truth, truth)
+    found = intervals.paired_over_both(accuracy, [truth] * 2, [truth] * 2, truth, draws=50)
     assert (found.value, found.low, found.high) == (0, 0, 0)
 
 
@@ -94,7 +87,7 @@ def test_seeds_and_items_together_are_wider_than_items_alone():
     ones = [drawn(share) for share in (0.7, 0.8, 0.9)]
     others = [drawn(0.7) for _ in range(3)]
     both = intervals.paired_over_both(accuracy, ones, others, truth, draws=400)
-    alone = intervals.paired_over_samples(accuracy, ones[0], others[0], truth, draws=400)
+    alone = intervals.paired_over_both(accuracy, ones[:1], others[:1], truth, draws=400)
     assert both.high - both.low > alone.high - alone.low
     differences = [
         accuracy(a, truth) - accuracy(b, truth) for a, b in zip(ones, others, strict=True)
@@ -130,7 +123,6 @@ def test_draws_of_one_class_are_left_out():
     [
         (lambda: intervals.over_seeds([]), "figures of the seeds"),
         (lambda: intervals.over_seeds([1.0, math.nan]), "figures of the seeds"),
-        (lambda: intervals.paired_over_seeds([1.0], [1.0, 2.0]), "no pairs"),
         (lambda: intervals.over_samples(mean, [1.0]), "1 items have no interval"),
         (lambda: intervals.over_samples(accuracy, [1, 2], [1]), "no pairs"),
         (lambda: intervals.over_samples(lambda _: math.nan, [1.0, 2.0]), "is nan"),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_apps.shared.tables import read_csv
-from deepseek_apps.shared.text import read_lines, read_text
+from deepseek_apps.shared.text import read_text
 from deepseek_core import errors
 
 
@@ -37,16 +37,11 @@ def test_bytes_of_another_encoding_are_named_with_their_line(file):
 def test_mixed_encodings_are_refused_at_the_first_line_that_is_another(file):
     mixed = "über\n".encode() + "über\n".encode("cp1252")
     with pytest.raises(errors.InputError, match="line 2: byte 0xfc"):
-        read_lines(file(mixed))
+        read_text(file(mixed))
 
 
-def test_only_line_feeds_end_a_line(file):
-    assert read_lines(file("one\u2028still one\r\ntwo\x0bstill two\n")) == [
-        "one\u2028still one",
-        "two\x0bstill two",
-    ]
-    assert read_lines(file("no end")) == ["no end"]
-    assert read_lines(file("")) == []
+def test_line_ends_become_line_feeds_and_separators_stay(file):
+    assert read_text(file("one\u2028still one\r\ntwo\rthree")) == "one\u2028still one\ntwo\nthree"
 
 
 def test_what_is_no_text_file_is_refused(file, tmp_path):

@@ -70,7 +70,7 @@ class Offer:
     _found: Registered[ApplicationSpec] = attrs.field(repr=False, eq=False)
 
     def options(self) -> tuple[OptionField, ...]:
-        """Its options, as a person reads of them; imports its code.
+        """List the options, as a person reads of them; imports the code.
 
         Raises:
             PluginError: the plugin is broken.

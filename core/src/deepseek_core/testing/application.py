@@ -194,7 +194,7 @@ class ApplicationConformance(TraceRules):
             application.export(77, tmp_path / "files", job.context)
 
     def test_an_evaluation_survives_a_file(self, job: Job) -> None:
-        """Its figures are kept as JSON and read back."""
+        """The figures are kept as JSON and read back."""
         kept = json.loads(json.dumps(job.evaluation.to_json()))
         assert Evaluation.from_json(kept).to_json() == kept
 
@@ -235,7 +235,7 @@ class ApplicationConformance(TraceRules):
 
 
 def digest_of(path: Path) -> str:
-    """Of a file, of all files below a folder, or of nothing."""
+    """Digest a file, or all files below a folder; there may be none."""
     found = hashlib.sha256()
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     for each in files:

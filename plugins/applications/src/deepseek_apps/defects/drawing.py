@@ -1,4 +1,4 @@
-"""Draws to train with: classes in balance, each picture mirrored, shifted, stretched and lit anew.
+"""Draws to train with: classes in balance, each picture mirrored, shifted, stretched and lit again.
 
 Legend: N pictures, h x w px of the network, c channels of it, i the number of a draw.
 """
@@ -35,7 +35,7 @@ class Variation:
 
 
 class Draws:
-    """As many draws as a training takes, each of channels, a mask and a class.
+    """Makes as many draws as a training takes, each of channels, a mask and a class.
 
     Draw i depends on the seed and on i alone, so that a training that is resumed, or shared by
     several processes, sees the same pictures. Early draws are close views, around a pixel of the

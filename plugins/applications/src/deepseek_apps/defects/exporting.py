@@ -87,7 +87,7 @@ def _int8(kept: Kept, context: applications.ApplicationContext, folder: Path) ->
 
 
 def _threshold(path: Path, kept: Kept, options: Options) -> float:
-    """Of the file that ships, on validation."""
+    """The threshold of the file that ships, chosen on validation."""
     rows = kept.rows("validation")
     scores = said_by_file(path, kept, rows).scores
     return choose(scores, kept.classes_of[rows] > 0, options.recall).score

@@ -54,7 +54,9 @@ def read_folder(path: Path, group_by: str = "") -> Folder:
             `groups.csv` that does not name them all.
     """
     if not path.is_dir():
-        raise errors.InputError(f"{path} is no folder", remedy="give the folder of your pictures")
+        raise errors.InputError(
+            f"{path} is not a folder", remedy="give the folder of your pictures"
+        )
     found = {folder.name: _pictures(folder) for folder in _classes_in(path)}
     _check_classes(path, {name: len(files) for name, files in found.items()})
     classes = (GOOD, *sorted(name for name, files in found.items() if name != GOOD and files))

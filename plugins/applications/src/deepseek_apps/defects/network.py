@@ -41,6 +41,10 @@ class Inspector(nn.Module):
     Three stages at a half, a quarter and an eighth of the resolution; what the last one found is
     brought back to the cells of the second (Lin 2017, arXiv:1612.03144). The picture's own scores
     come from means and maxima of both, so that a small spot counts as much as a large area.
+
+    Legend: `stem`, `at_half`, `at_quarter`, `at_eighth` are stages by their resolution; `back`
+    brings the last one to the cells, `joined` mixes both; `cells` scores these, `head` the picture,
+    of which `dropout` hides some of what was pooled while it trains.
     """
 
     def __init__(self, channels: int, classes: int, width: int = 16) -> None:
@@ -82,7 +86,11 @@ class _Thin(nn.Module):
 
 
 class ThinInspector(nn.Module):
-    """The same task by depthwise convolutions, the usual choice for small devices."""
+    """The same task by depthwise convolutions, the usual choice for small devices.
+
+    Legend: `stem`, `at_quarter`, `at_eighth` are stages by their resolution; `cells` scores the
+    cells of the second, `head` the picture.
+    """
 
     def __init__(self, channels: int, classes: int, width: int = 32) -> None:
         super().__init__()

@@ -81,7 +81,7 @@ def _decoded(file: Path) -> Any:
 
 
 def _formats() -> list[str]:
-    """Those that the installed Pillow has."""
+    """Names the formats that the installed Pillow has."""
     from PIL import Image
 
     Image.init()

@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 
 @attrs.frozen(kw_only=True, eq=False)
 class Said:
-    """Of N pictures: how suspicious each is (N,), its class (N,), and maps (N, h / 4, w / 4).
+    """Answers for N pictures: suspicion (N,), class (N,), and maps (N, h / 4, w / 4).
 
     `classes` is None of a model that tells no classes, `maps` of one that tells no places.
     """

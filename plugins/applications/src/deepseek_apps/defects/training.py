@@ -52,7 +52,7 @@ def train(seed: int, options: Options, context: applications.ApplicationContext)
 
 
 def _begin(folder: Path, tables: dict[str, Any], split_hash: str) -> None:
-    """Write the recipe; what another one, or other data, left half-trained here begins anew."""
+    """Write the recipe; what another one, or other data, left half-trained here begins again."""
     path, mark = folder / RECIPE, folder / "split.json"
     before = path.read_text(encoding="utf-8") if path.exists() else None
     same = mark.exists() and mark.read_text(encoding="utf-8") == f'"{split_hash}"\n'

@@ -44,16 +44,6 @@ def over_seeds(values: Sequence[float]) -> compression.Interval:
     return compression.Interval(value=mean, low=mean - half, high=mean + half, count=count)
 
 
-def paired_over_seeds(ones: Sequence[float], others: Sequence[float]) -> compression.Interval:
-    """`ones` - `others`, seed by seed.
-
-    Raises:
-        InputError: another number of them.
-    """
-    _check_length(ones, others)
-    return over_seeds([one - other for one, other in zip(ones, others, strict=True)])
-
-
 def over_samples(
     figure: Figure, *columns: Any, seed: int = 0, draws: int = _DRAWS
 ) -> compression.Interval:
@@ -67,21 +57,6 @@ def over_samples(
     arrays = _columns(columns)
     drawn = [figure(*(a[rows] for a in arrays)) for rows in _draws(len(arrays[0]), seed, draws)]
     return _percentiles(float(figure(*arrays)), drawn, len(arrays[0]))
-
-
-def paired_over_samples(
-    figure: Figure, one: Any, other: Any, *shared: Any, seed: int = 0, draws: int = _DRAWS
-) -> compression.Interval:
-    """figure(one, *shared) - figure(other, *shared), on the same drawn items.
-
-    Raises:
-        InputError: as `over_samples`.
-    """
-
-    def difference(one: Any, other: Any, *shared: Any) -> float:
-        return figure(one, *shared) - figure(other, *shared)
-
-    return over_samples(difference, one, other, *shared, seed=seed, draws=draws)
 
 
 def paired_over_both(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -31,12 +30,6 @@ class Leak:
         )
 
 
-def normalized(text: str) -> str:
-    """Text as it is compared: case, spaces, marks of width and compatible forms left out."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(folded.split())
-
-
 def leaks(
     keys: Sequence[Hashable],
     parts: Mapping[str, Sequence[int]],
@@ -46,7 +39,7 @@ def leaks(
 ) -> tuple[Leak, ...]:
     """Items whose key an earlier part has as well; parts in their order, "train" first.
 
-    `keys` are contents (a hash, normalized text, a whole row) or groups; None is like no other.
+    `keys` are contents (a hash, a text without case, a whole row) or groups; None is like no other.
     """
     found = []
     order = list(parts)

@@ -45,16 +45,6 @@ def read_text(path: Path, *, encoding: str = "utf-8", most_nbytes: int = MOST_NB
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_lines(path: Path, *, encoding: str = "utf-8") -> list[str]:
-    """The lines of a file; only line feeds end one, a separator within a sentence does not.
-
-    Raises:
-        InputError, ConfigError: as `read_text`.
-    """
-    lines = read_text(path, encoding=encoding).split("\n")
-    return lines[:-1] if lines[-1] == "" else lines
-
-
 def _marked(content: bytes) -> str | None:
     return next((name for mark, name in _MARKS if content.startswith(mark)), None)
 

@@ -97,6 +97,6 @@ def _moved(artifact: Artifact, partial: Path, target: Path) -> Artifact:
     path = artifact.path
     if path is None or not Path(path).is_relative_to(partial) or not Path(path).is_file():
         raise errors.PluginError(
-            f"an exported artifact is {path}, which is no file of the folder to export to"
+            f"an exported artifact is {path}, which is not in the folder to export to"
         )
     return attrs.evolve(artifact, path=target / Path(path).relative_to(partial))

@@ -20,7 +20,7 @@ SCHEMA: Final = 1
 class Step:
     """A step that was begun; `made_with` has a fingerprint of each thing that it rests on.
 
-    Its times are of all its runs together; `machine` is the one that ended it.
+    Its times are of all its runs that were not killed; `machine` is the one that ended it.
     """
 
     made_with: Mapping[str, str]
@@ -95,7 +95,7 @@ def read_json(path: Path) -> Any:
     """What a file of this plugin holds.
 
     Raises:
-        ArtifactError: it can't be read, or is no JSON.
+        ArtifactError: it can't be read, or is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
