@@ -133,6 +133,18 @@ def test_a_child_that_says_nothing_is_ended_at_its_limit(quiet, tmp_path):
     assert time.monotonic() - begun_s < 20
 
 
+def test_a_child_whose_files_are_taken_away_ends_and_says_so(quiet, tmp_path):
+    child = Child(["train", "run"], tmp_path, "quiet")
+
+    def look():
+        (tmp_path / "quiet.log").unlink(missing_ok=True)
+        return 0
+
+    with pytest.raises(errors.DeepSeekError, match=r"quiet\.log was taken away while it ran"):
+        child.wait(Limits(silent_s=60, stop_s=20.0), look)
+    assert child._process.poll() is not None
+
+
 def test_ctrl_c_is_passed_on_once_and_the_child_has_ended(quiet, tmp_path):
     child = Child(["train", "run"], tmp_path, "quiet")
 

@@ -77,7 +77,7 @@ class Child:
 
     def _watch(self, limits: Limits, look: Callable[[], int]) -> None:
         while self._process.poll() is None:
-            size = look() + self._out.stat().st_size + self._err.stat().st_size
+            size = look() + self._said()
             now_s = time.monotonic()
             if size != self._seen:
                 self._seen, self._alive_s = size, now_s
@@ -88,6 +88,16 @@ class Child:
                 )
             time.sleep(_POLL_S)
         look()
+
+    def _said(self) -> int:
+        """Bytes that it has printed so far."""
+        try:
+            return self._out.stat().st_size + self._err.stat().st_size
+        except FileNotFoundError as error:
+            raise errors.DeepSeekError(
+                f"{self._name}: {error.filename} was taken away while it ran",
+                remedy="begin that step again, in a folder that nobody else clears",
+            ) from error
 
     def _stop(self, stop_s: float) -> None:
         """Pass Ctrl-C on and wait while it saves; at a second one, or at the limit, end it."""
