@@ -92,9 +92,10 @@ def check_parity(path: Path, pictures: Sequence[Any], expected: Sequence[Any]) -
         GraphError: the file does not say what the network says.
     """
     import numpy as np
-    import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    from deepseek_apps.shared.ort import ort
+
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     apart = max(
         float(np.abs(one - other).max())
         for picture, answers in zip(pictures, expected, strict=True)

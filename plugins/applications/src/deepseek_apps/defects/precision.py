@@ -84,12 +84,12 @@ def median_ms(files: Mapping[str, Path], picture: Any) -> dict[str, float]:
 
     What else the machine does would decide by wall time.
     """
-    import onnxruntime
+    from deepseek_apps.shared.ort import ort
 
-    options = onnxruntime.SessionOptions()
+    options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     sessions = {
-        name: onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+        name: ort.InferenceSession(str(path), options, ["CPUExecutionProvider"])
         for name, path in files.items()
     }
     taken: dict[str, list[float]] = {name: [] for name in files}

@@ -49,11 +49,11 @@ def said_by_network(scored: Scored, kept: Kept, rows: Array) -> Said:
 
 def said_by_file(path: Path, kept: Kept, rows: Array) -> Said:
     """What an exported file says of the same pictures, each alone, on this processor."""
-    import onnxruntime
+    from deepseek_apps.shared.ort import ort
 
-    options = onnxruntime.SessionOptions()
+    options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+    session = ort.InferenceSession(str(path), options, ["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     found = [session.run(None, {name: kept.pictures[row]}) for row in rows]
     maps, scores, classes = (np.stack(each) for each in zip(*found, strict=True))

@@ -19,7 +19,7 @@ def onnx_runtime(model: str | Path | bytes, threads: int = 1) -> Run:
     Raises:
         ArtifactError: ONNX Runtime can't load it.
     """
-    import onnxruntime as ort
+    from deepseek_fusion.export.ort import ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3

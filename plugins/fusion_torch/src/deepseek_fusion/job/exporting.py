@@ -99,11 +99,11 @@ def _rows(arrays: Arrays, count: int) -> tuple[torch.Tensor, ...]:
 
 
 def _compare(graph: _Graph, content: bytes, form: Form, arrays: Arrays) -> None:
-    import onnxruntime
+    from deepseek_fusion.export.ort import ort
 
-    options = onnxruntime.SessionOptions()
+    options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
-    run = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+    run = ort.InferenceSession(content, options, ["CPUExecutionProvider"])
     some = taken(arrays, slice(0, _COMPARED_ROWS))
     for gone in ((), *((name,) for name in form.modalities)):
         given = _answerable(without(some, gone), form)

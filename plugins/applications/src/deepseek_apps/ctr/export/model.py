@@ -129,11 +129,11 @@ def export_stack(stack: Stack, path: Path, sample: Inputs) -> Path:
 
 def largest_difference(content: bytes, stack: Stack, inputs: Inputs) -> float:
     """The largest difference of a probability in ONNX Runtime from the stack's own."""
-    import onnxruntime
+    from deepseek_apps.shared.ort import ort
 
-    options = onnxruntime.SessionOptions()
+    options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     (found,) = session.run([OUTPUT], feeds_of(inputs))
     return float(np.abs(found - stack.probabilities(inputs)).max())
 
