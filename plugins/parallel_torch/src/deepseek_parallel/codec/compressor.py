@@ -63,7 +63,7 @@ class TopK(Compressor):
             return 0.0
         low, high = levels.span_of(kept)
         above = float(kept.max()) - high  # above 0 at the end of float32 alone
-        left = low if len(kept) < len(flat) else 0.0
+        left = float(kept.min()) if len(kept) < len(flat) else 0.0
         return max(left, levels.most_error(low, high), above)
 
     def _kept(self, flat: Vector) -> NDArray[np.int64]:
