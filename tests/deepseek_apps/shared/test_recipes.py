@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_apps.shared.children import Child, Limits
-from deepseek_apps.shared.recipes import train, write_recipe
+from deepseek_apps.shared.recipes import export_weights, train, write_recipe
 from deepseek_core import applications, errors
 
 PARTS = """
@@ -198,3 +198,10 @@ def wait_for(is_so, limit_s=60.0):
     while not is_so():
         assert time.monotonic() < end_s
         time.sleep(0.05)
+
+
+def test_weights_that_can_not_be_exported_are_told(tmp_path):
+    (tmp_path / "saved").mkdir()
+    with pytest.raises(errors.DeepSeekError):
+        export_weights(tmp_path / "saved", tmp_path / "model.safetensors", step=3)
+    assert not (tmp_path / "model.safetensors").exists()

@@ -39,7 +39,6 @@ from deepseek_apps.ctr.stack.combination import fit_combination
 from deepseek_apps.ctr.table import Ints
 from deepseek_apps.ctr.trees.members import TreeFit, fit_members
 from deepseek_apps.shared import recipes
-from deepseek_apps.shared.children import Child, Limits
 from deepseek_core import applications, console
 
 
@@ -122,9 +121,7 @@ def _exported(folder: Path, step: int) -> dict[str, Any]:
     """The weights of a checkpoint, by name."""
     from safetensors.numpy import load_file
 
-    file = folder / "model.safetensors"
-    words = ["ckpt", "export", str(folder / "saved"), str(file), "--step", str(step), "--json"]
-    Child(words, folder, "export").wait(Limits(silent_s=300.0), lambda: 0)
+    file = recipes.export_weights(folder / "saved", folder / "model.safetensors", step=step)
     found: dict[str, Any] = load_file(file)
     file.unlink()
     return found

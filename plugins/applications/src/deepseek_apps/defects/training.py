@@ -16,8 +16,7 @@ from deepseek_apps.defects.kept import Kept
 from deepseek_apps.defects.options import Options
 from deepseek_apps.defects.trained import TRAINED, WEIGHTS, check_same, expected, read_trained
 from deepseek_apps.shared import recipes
-from deepseek_apps.shared.children import Child, Limits
-from deepseek_core import applications, console, errors
+from deepseek_core import applications, console
 
 RECIPE: Final = "recipe.toml"
 CHECKPOINTS: Final = "checkpoints"
@@ -26,7 +25,6 @@ _CPU: Final = "cpu_s.json"
 _WEIGHT_DECAY: Final = 0.02
 _CLIP: Final = 2.0
 _SAVES: Final = 8  # of a training
-_EXPORT_S: Final = Limits(silent_s=300.0)
 _MODULE: Final = "deepseek_apps.defects.learning"
 
 
@@ -108,12 +106,7 @@ def precision_of(options: Options) -> str:
 def _export(folder: Path) -> None:
     """The latest checkpoint's weights as a file of safetensors."""
     (folder / WEIGHTS).unlink(missing_ok=True)
-    words = ["ckpt", "export", str(folder / CHECKPOINTS), str(folder / WEIGHTS), "--json"]
-    ended = Child(words, folder, "weights").wait(_EXPORT_S, lambda: 0)
-    if ended.code != 0:
-        raise errors.DeepSeekError(
-            f"the weights of {folder.name} could not be written", remedy=f"see {folder}/weights.log"
-        )
+    recipes.export_weights(folder / CHECKPOINTS, folder / WEIGHTS)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from deepseek_core import applications, console, errors
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _LIMITS: Final = Limits()
+_EXPORT: Final = Limits(silent_s=300.0)
 
 
 def write_recipe(path: Path, tables: Mapping[str, Any]) -> Path:
@@ -58,6 +59,24 @@ def train(
             remedy=f"ds-sdk train run {recipe}",
         )
     return report.answer
+
+
+def export_weights(checkpoints: Path, file: Path, *, step: int | None = None) -> Path:
+    """Write weights of a checkpoint, the latest or that of a step, as safetensors; gives `file`.
+
+    Raises:
+        Interrupted: it was stopped.
+        DeepSeekError: it failed; has its last words.
+    """
+    words = ["ckpt", "export", str(checkpoints), str(file), "--json"]
+    words += [] if step is None else ["--step", str(step)]
+    ended = Child(words, file.parent, "export").wait(_EXPORT, lambda: 0)
+    if ended.code != 0:
+        raise errors.DeepSeekError(
+            f"the weights in {checkpoints} could not be exported",
+            remedy=f"see {file.parent / 'export.log'}",
+        )
+    return file
 
 
 def compress(

@@ -12,7 +12,7 @@ from typing import Any, Final
 import attrs
 
 from deepseek_apps.shared.children import Child, Limits
-from deepseek_apps.shared.recipes import train, write_recipe
+from deepseek_apps.shared.recipes import export_weights, train, write_recipe
 from deepseek_apps.translate.prepared import VOCABULARY, Prepared, read_prepared
 from deepseek_apps.translate.run_folder import Run
 from deepseek_apps.translate.vocabulary import Vocabulary
@@ -158,15 +158,7 @@ def _saved(run: Run) -> list[int]:
 def _exported(run: Run, step: int) -> Path:
     """The weights of a checkpoint as a file."""
     path = run.folder / f"step-{step}.safetensors"
-    if not path.exists():
-        words = ["ckpt", "export", str(run.folder / "checkpoints"), str(path)]
-        child = Child([*words, "--step", str(step), "--json"], run.folder, "export")
-        answer = child.wait(Limits(silent_s=300.0), lambda: 0)
-        if answer.code:
-            raise errors.DeepSeekError(
-                f"the weights of update {step} could not be exported", remedy=f"see {run.folder}"
-            )
-    return path
+    return path if path.exists() else export_weights(run.folder / "checkpoints", path, step=step)
 
 
 def _validation_bleu(run: Run, weights: Path) -> float:
