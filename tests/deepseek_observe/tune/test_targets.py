@@ -7,11 +7,10 @@ import attrs
 import pytest
 from tune_kit import CLASSES, RECIPE
 
-from deepseek_core import errors
+from deepseek_core import console, errors
 from deepseek_observe.tune.decay import Tuned
 from deepseek_observe.tune.recipe import read_recipe, tuned_tables
 from deepseek_observe.tune.target import open_target
-from deepseek_observe.tune.toml import as_toml
 
 WRONG = (
     CLASSES
@@ -186,7 +185,7 @@ def test_a_tuned_recipe_trains_as_many_samples_and_warms_up(folder):
     warm = {"start_factor": 0.25, "total_iters": 10}
     assert found["scheduler"] == {"name": "LinearLR", "kwargs": warm}
     assert recipe.tables["optimizer"]["kwargs"]["lr"] == 0.003  # which stays
-    assert tomllib.loads(as_toml(found)) == found
+    assert tomllib.loads(console.as_toml(found)) == found
 
 
 def test_a_batch_that_fits_at_once_is_cut_by_the_number_of_processes_alone(folder):
@@ -231,7 +230,7 @@ def test_files_are_found_from_another_folder(folder):
     other.mkdir()
     found = tuned_tables(read_recipe(folder / "recipe.toml"), TUNED, other)
     assert found["model"]["factory"] == "../train.py:make_model"
-    (other / "tuned.toml").write_text(as_toml(found))
+    (other / "tuned.toml").write_text(console.as_toml(found))
     assert open_target(str(other / "tuned.toml")).batch == 80
 
 
@@ -252,16 +251,5 @@ def test_a_schedule_of_a_file_is_found_from_another_folder(folder):
 def test_a_recipe_that_is_tuned_again_has_one_warm_up(folder, own):
     (folder / "recipe.toml").write_text(RECIPE + own)
     once = tuned_tables(read_recipe(folder / "recipe.toml"), TUNED, folder)
-    (folder / "again.toml").write_text(as_toml(once))
+    (folder / "again.toml").write_text(console.as_toml(once))
     assert tuned_tables(read_recipe(folder / "again.toml"), TUNED, folder) == once
-
-
-def test_toml_holds_what_it_was_given():
-    import datetime
-
-    tables = {
-        "top": 1,
-        "a b": {"text": 'quo"te\n\\ \x7f ü', "yes": True, "list": [1, 2.5, "x", {"k": []}]},
-        "deep": {"kwargs": {"x.y": {"z": 1e-7}, "empty": {}}, "when": datetime.date(2026, 1, 2)},
-    }
-    assert tomllib.loads(as_toml(tables)) == tables

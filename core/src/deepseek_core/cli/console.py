@@ -18,6 +18,7 @@ from deepseek_core.cli.parser import command_parser
 from deepseek_core.cli.progress import ProgressReporter
 from deepseek_core.cli.table import print_table, print_text, render_table, terminal_width
 from deepseek_core.contracts.files import read_own, whole_file
+from deepseek_core.contracts.toml import as_toml
 from deepseek_core.contracts.units import format_bytes, format_seconds, printable
 from deepseek_core.discovery.folders import cache_dir, make_private
 from deepseek_core.discovery.installing import install_command, update_command
@@ -29,6 +30,7 @@ __all__ = [
     "Point",
     "ProgressReporter",
     "answer_bytes",
+    "as_toml",
     "bar_chart",
     "cache_dir",
     "check_writable",

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from deepseek_apps.shared.children import Child, Limits
 from deepseek_core import applications, console, errors
 
-_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _LIMITS: Final = Limits()
 _EXPORT: Final = Limits(silent_s=300.0)
 
@@ -23,7 +21,7 @@ def write_recipe(path: Path, tables: Mapping[str, Any]) -> Path:
     Raises:
         WriteError: it can't be written.
     """
-    text = "\n".join(_lines(tables, ())) + "\n"
+    text = console.as_toml(tables)
     tomllib.loads(text)  # what is written can be read
     with console.whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
@@ -148,42 +146,3 @@ class _Log:
             whole, _, _ = file.read().rpartition(b"\n")
         self.position += len(whole) + 1 if whole else 0
         return [json.loads(line) for line in whole.splitlines()]
-
-
-def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
-    nested = {key: value for key, value in table.items() if _is_table(value)}
-    for key, value in table.items():
-        if key not in nested and value is not None:
-            yield f"{_key(key)} = {_value(value)}"
-    for key, value in nested.items():
-        name = ".".join(map(_key, (*path, key)))
-        for item in [value] if isinstance(value, Mapping) else value:
-            yield f"\n[{name}]" if isinstance(value, Mapping) else f"\n[[{name}]]"
-            yield from _lines(item, (*path, key))
-
-
-def _is_table(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return bool(value) and all(isinstance(item, Mapping) for item in value)
-    return isinstance(value, Mapping)
-
-
-def _value(value: Any) -> str:
-    """A value of TOML; a table among values is written inline, as in `kwargs`."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_value, value))}]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    return _text(str(value))
-
-
-def _key(key: str) -> str:
-    return key if _BARE.fullmatch(key) else _text(key)
-
-
-def _text(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepseek_compress.recipe.toml import as_toml
 from deepseek_compress.recipe.workspace import LOCK
-from deepseek_core import compression
+from deepseek_core import compression, console
 
 
 def write_results(
@@ -30,7 +29,7 @@ def write_results(
     for name, path in extra.items():
         shutil.copyfile(path, output / name)
     texts = {
-        LOCK: as_toml(locked),
+        LOCK: console.as_toml(locked),
         "plan.json": json.dumps([plan.to_json() for plan in plans], indent=1) + "\n",
         "report.json": json.dumps(report.to_json(), indent=2) + "\n",
     }

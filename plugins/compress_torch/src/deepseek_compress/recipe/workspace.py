@@ -16,8 +16,7 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_compress.recipe.toml import as_toml
-from deepseek_core import compression, errors
+from deepseek_core import compression, console, errors
 
 NAME: Final = ".run"
 LOCK: Final = "recipe.lock.toml"
@@ -59,7 +58,7 @@ class Workspace:
         self._refuse_finished()
         if self._folder.is_dir():
             with _alone(self._folder):
-                return self._go_on(as_toml(locked), resume=resume)
+                return self._go_on(console.as_toml(locked), resume=resume)
         if self.output.is_dir() and any(self.output.iterdir()):
             raise errors.ConfigError(
                 f"{self.output} is not empty", remedy="choose another folder with -o"
@@ -79,10 +78,10 @@ class Workspace:
             self._folder.mkdir(parents=True, exist_ok=True)
         with _alone(self._folder):
             self._refuse_finished()
-            self._go_on(as_toml(locked), resume=resume)
+            self._go_on(console.as_toml(locked), resume=resume)
             if not self._kept.is_file():
                 with self.whole(self._kept) as partial:
-                    partial.write_text(as_toml(locked), encoding="utf-8")
+                    partial.write_text(console.as_toml(locked), encoding="utf-8")
             yield
 
     def _refuse_finished(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_core import applications, errors
+from deepseek_core import applications, console, errors
 from deepseek_fusion.job.child import run_sdk
 from deepseek_fusion.job.kept import read_facts, read_part, read_prepared, write_facts
 from deepseek_fusion.job.options import Options
@@ -22,6 +22,8 @@ from deepseek_fusion.job.options import Options
 WEIGHTS: Final = "model.safetensors"
 TRAINED: Final = "trained.json"
 _RISING: Final = 0.3  # share of the steps in which the rate rises
+_WEIGHT_DECAY: Final = 0.02
+_SAVED_EVERY: Final = 200  # steps
 
 
 @attrs.frozen(kw_only=True)
@@ -96,26 +98,29 @@ class Training:
         weights = {
             name: getattr(options, name) for name in ("modality_dropout", "contrast", "sort")
         }
+        model = {"folder": data, "join": options.join, "width": options.width, "weights": weights}
+        rising = {
+            "max_lr": options.learning_rate, "total_steps": steps + 1, "pct_start": _RISING,
+        }  # fmt: skip
+        tables = {
+            "model": {"factory": "deepseek_fusion.job.recipe_parts:make_model", "kwargs": model},
+            "data": {
+                "factory": "deepseek_fusion.job.recipe_parts:make_data",
+                "kwargs": {"folder": data, "part": "train", "batch": batch},
+            },
+            "loss": {"function": "deepseek_fusion.job.recipe_parts:loss_of"},
+            "optimizer": {
+                "name": "AdamW",
+                "kwargs": {"lr": options.learning_rate, "weight_decay": _WEIGHT_DECAY},
+            },
+            "scheduler": {"name": "OneCycleLR", "kwargs": rising},
+            "train": {"epochs": options.epochs, "batch": batch, "seed": self.seed},
+            "checkpoint": {"url": str((self.folder / "saved").resolve()), "every": _SAVED_EVERY},
+            "log": {"folder": str((self.folder / "log").resolve())},
+        }
         path = self.folder / "recipe.toml"
-        path.write_text(
-            _RECIPE.format(
-                make_model="deepseek_fusion.job.recipe_parts:make_model",
-                make_data="deepseek_fusion.job.recipe_parts:make_data",
-                loss_of="deepseek_fusion.job.recipe_parts:loss_of",
-                model=_inline(folder=data, join=options.join, width=options.width, weights=weights),
-                data=_inline(folder=data, part="train", batch=batch),
-                rate=options.learning_rate,
-                schedule=_inline(
-                    max_lr=options.learning_rate, total_steps=steps + 1, pct_start=_RISING
-                ),
-                epochs=options.epochs,
-                batch=batch,
-                seed=self.seed,
-                saved=_value(str((self.folder / "saved").resolve())),
-                log=_value(str((self.folder / "log").resolve())),
-            ),
-            encoding="utf-8",
-        )
+        with console.whole_file(path) as partial:
+            partial.write_text(console.as_toml(tables), encoding="utf-8")
         return path, steps
 
     def _follow(self, steps: int) -> Callable[[], object]:
@@ -140,40 +145,6 @@ class Training:
         shutil.rmtree(self.folder / "saved", ignore_errors=True)
 
 
-_RECIPE: Final = """\
-[model]
-factory = "{make_model}"
-kwargs = {model}
-
-[data]
-factory = "{make_data}"
-kwargs = {data}
-
-[loss]
-function = "{loss_of}"
-
-[optimizer]
-name = "AdamW"
-kwargs = {{ lr = {rate}, weight_decay = 0.02 }}
-
-[scheduler]
-name = "OneCycleLR"
-kwargs = {schedule}
-
-[train]
-epochs = {epochs}
-batch = {batch}
-seed = {seed}
-
-[checkpoint]
-url = {saved}
-every = 200
-
-[log]
-folder = {log}
-"""
-
-
 def batch_for(rows: int, wanted: int) -> int:
     """Return a batch that leaves no step with one row: batch normalization needs two.
 
@@ -188,17 +159,6 @@ def batch_for(rows: int, wanted: int) -> int:
     while batch > 2 and rows % batch == 1:
         batch -= 1
     return rows if rows % batch == 1 else batch
-
-
-def _inline(**values: Any) -> str:
-    """Return an inline table of TOML, whose texts and numbers are written as in JSON."""
-    return "{ " + ", ".join(f"{key} = {_value(value)}" for key, value in values.items()) + " }"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        return _inline(**value)
-    return json.dumps(value, ensure_ascii=True)
 
 
 def _last_step(log: Path) -> int:

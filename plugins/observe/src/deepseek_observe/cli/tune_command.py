@@ -123,7 +123,6 @@ def _wanted(args: argparse.Namespace) -> Wanted:
 def _write(path: Path, target: Target, outcome: Outcome) -> None:
     from deepseek_observe.tune.decay import Tuned
     from deepseek_observe.tune.recipe import tuned_tables
-    from deepseek_observe.tune.toml import as_toml
 
     plan = outcome.plan
     tuned = Tuned(
@@ -135,7 +134,7 @@ def _write(path: Path, target: Target, outcome: Outcome) -> None:
     else:
         tables = tuned_tables(target.recipe, tuned, path.parent)
     with console.whole_file(path) as partial:
-        partial.write_text(as_toml(tables), encoding="utf-8")
+        partial.write_text(console.as_toml(tables), encoding="utf-8")
 
 
 def _print(target: Target, outcome: Outcome) -> None:
