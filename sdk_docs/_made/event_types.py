@@ -17,9 +17,8 @@ def page() -> str:
 
 
 def types() -> list[type]:
-    """`Event`, all that are one, and what goes with them, in the order of their module."""
-    found = [v for v in vars(events).values() if inspect.isclass(v)]
-    return [v for v in found if v.__module__ == events.__name__]
+    """`Event`, all that are one, and what goes with them, engine by engine."""
+    return [getattr(events, name) for name in events.__dir__()]
 
 
 def _is_event(item: type) -> bool:

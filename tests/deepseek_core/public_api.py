@@ -41,8 +41,9 @@ def _is_module(name):
 def _classes(module):
     return [
         (name, value)
-        for name, value in vars(module).items()
-        if inspect.isclass(value) and value.__module__ == module.__name__
+        for name in (module.__dir__() if "__dir__" in vars(module) else tuple(vars(module)))
+        if inspect.isclass(value := getattr(module, name))
+        and value.__module__.startswith(module.__name__)
     ]
 
 

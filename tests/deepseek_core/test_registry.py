@@ -8,7 +8,7 @@ import pytest
 
 from deepseek_core import FrontendSpec
 from deepseek_core.contracts.errors import ArtifactError, PluginError
-from deepseek_core.contracts.event import Event
+from deepseek_core.contracts.events.base import Event
 from deepseek_core.discovery import hooks
 from deepseek_core.discovery.courier import COURIER
 from deepseek_core.discovery.hooks import Hooks

@@ -12,7 +12,7 @@ import pytest
 from deepseek_core import DeviceInfo, DeviceSpec, Session, errors, open_tier
 from deepseek_core.contracts.device import OpenOptions
 from deepseek_core.contracts.errors import DeepSeekError, DeviceUnavailable, PluginError
-from deepseek_core.contracts.event import Event
+from deepseek_core.contracts.events.base import Event
 from deepseek_core.discovery.courier import COURIER
 from deepseek_core.discovery.loader import discover
 from deepseek_core.discovery.probe_result import ended

@@ -50,7 +50,7 @@ compressor = tier
 CODE = """
 import json, os, sys, time
 from deepseek_core import Session, open_tier
-from deepseek_core.contracts.event import PlanMade
+from deepseek_core.contracts.events.sessions import PlanMade
 from deepseek_core.runtime.compressors import open_compressor
 
 start = os.getcwd()

@@ -24,7 +24,7 @@ ALLOWED = {
     "deepseek_core.contracts.compressor:Compressor.*": _ENGINE,
     "deepseek_core.contracts.strategy:Strategy.*": _ENGINE,
     "deepseek_parallel.strategies.strategy:_block": _ENGINE,
-    "deepseek_core.contracts.event:*.*": "plugins that listen read it",
+    "deepseek_core.contracts.events.*:*.*": "plugins that listen read it",
     "deepseek_core.discovery.listeners:Process.heard_by": "deepseek_core.testing hears by it",
     "deepseek_core.discovery.deprecation:deprecated": "marks hooks that go; none does just now",
 }

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from deepseek_core.cli import console as console
     from deepseek_core.contracts import compression as compression
     from deepseek_core.contracts import errors as errors
-    from deepseek_core.contracts import event as events
+    from deepseek_core.contracts import events as events
     from deepseek_core.contracts import place as places
     from deepseek_core.contracts.application import ApplicationSpec
     from deepseek_core.contracts.artifact import Artifact
@@ -113,7 +113,7 @@ _MODULES = {
     "compression": "contracts.compression",
     "console": "cli.console",
     "errors": "contracts.errors",
-    "events": "contracts.event",
+    "events": "contracts.events",
     "hooks": "discovery.hooks",
     "places": "contracts.place",
     "training": "runtime.training",

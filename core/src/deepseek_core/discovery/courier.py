@@ -21,7 +21,7 @@ from typing import Final, Protocol
 
 import attrs
 
-from deepseek_core.contracts.event import Event
+from deepseek_core.contracts.events.base import Event
 from deepseek_core.discovery.strangers import one_line, text_of
 from deepseek_core.discovery.watch import TELLER
 

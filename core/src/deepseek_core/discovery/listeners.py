@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from deepseek_core.contracts.errors import DeepSeekError
-from deepseek_core.contracts.event import Event
+from deepseek_core.contracts.events.base import Event
 from deepseek_core.discovery.courier import COURIER, Audience, warn_once
 from deepseek_core.discovery.guard import is_loading
 from deepseek_core.discovery.strangers import one_line
@@ -53,8 +53,8 @@ class Process:
         self.renew()
 
     @contextmanager
-    def heard_by(self, audience: Audience) -> Iterator[None]:
-        """Tell these in the block, and nobody else."""
+    def heard_by(self, audience: Audience | None) -> Iterator[None]:
+        """Tell these in the block, and nobody else; None for nobody at all."""
         before, self._found = self._found, (audience,)
         try:
             yield

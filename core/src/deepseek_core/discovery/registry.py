@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 if TYPE_CHECKING:
-    from deepseek_core.contracts.event import Event  # 1 ms of start-up, for an annotation
+    from deepseek_core.contracts.events.base import Event  # 1 ms of start-up, for an annotation
 
 S = TypeVar("S")
 

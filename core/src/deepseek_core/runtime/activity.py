@@ -11,7 +11,8 @@ from typing import Final
 
 import attrs
 
-from deepseek_core.contracts.event import DeviceLoad, Event, SessionState
+from deepseek_core.contracts.events.base import Event
+from deepseek_core.contracts.events.sessions import DeviceLoad, SessionState
 
 _NUMBERS: Final = itertools.count(1)
 _EVERY_S: Final = 1.0

@@ -21,7 +21,7 @@ from deepseek_core.runtime.runner import StageRunner
 from deepseek_core.schedule.alone import ALONE
 
 if TYPE_CHECKING:
-    from deepseek_core.contracts.event import Event
+    from deepseek_core.contracts.events.base import Event
     from deepseek_core.contracts.place import Place
     from deepseek_core.schedule.problem import Crossover, Placement, Problem
 

@@ -36,7 +36,7 @@ from deepseek_core.schedule.throughput.turns import RoundRobin
 
 if TYPE_CHECKING:
     from deepseek_core.contracts.device import Estimate
-    from deepseek_core.contracts.event import Event
+    from deepseek_core.contracts.events.base import Event
     from deepseek_core.schedule.problem import Placement, Problem
 
 Tensors = Mapping[str, Array]
@@ -440,7 +440,7 @@ class StageRunner:
             self._tell_quarantined(device_id, reason)
 
     def _tell_quarantined(self, device_id: str, reason: str) -> None:
-        from deepseek_core.contracts.event import DeviceQuarantined  # start-up counts
+        from deepseek_core.contracts.events.sessions import DeviceQuarantined  # start-up counts
 
         self._emit(DeviceQuarantined(time_s=time.time(), device_id=device_id, reason=reason))
 

@@ -24,7 +24,8 @@ from deepseek_core.contracts.errors import (
     InputError,
     StageFailed,
 )
-from deepseek_core.contracts.event import DeviceQuarantined, Event
+from deepseek_core.contracts.events.base import Event
+from deepseek_core.contracts.events.sessions import DeviceQuarantined
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Stage
 from deepseek_core.discovery.strangers import is_a, one_line

@@ -263,7 +263,7 @@ class Session:
             plan = ExecutedPlan(plan, self._executor)
         self._plans.add(plan)
         if self.registry.has_listeners:
-            from deepseek_core.contracts.event import PlanMade
+            from deepseek_core.contracts.events.sessions import PlanMade
 
             made = PlanMade(time_s=time.time(), graph=graph.name, placement=dict(plan.devices))
             self.registry.emit(made)
@@ -349,7 +349,7 @@ class Session:
     def _tell_measured(self, found: Iterable[Measurement]) -> None:
         if not self.registry.has_listeners:
             return
-        from deepseek_core.contracts.event import StageMeasured
+        from deepseek_core.contracts.events.sessions import StageMeasured
 
         now_s = time.time()
         for row in found:

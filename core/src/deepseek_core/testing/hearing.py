@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from deepseek_core.contracts.event import Event
+from deepseek_core.contracts.events.base import Event
 from deepseek_core.discovery.courier import COURIER
 from deepseek_core.discovery.listeners import PROCESS
 

@@ -10,7 +10,7 @@ from typing import Any, Final, get_type_hints
 import attrs
 import pytest
 
-from deepseek_core.contracts import event as events
+from deepseek_core.contracts import events
 from deepseek_core.discovery.hooks import ds_on_event
 from deepseek_core.discovery.listeners import PROCESS
 from deepseek_core.discovery.registry import Registry
@@ -111,7 +111,7 @@ class ListenerConformance(PluginConformance):
 
 def samples(end: int) -> Iterator[events.Event]:
     """An event of each type, with the least (0) or the most (1) that each field holds."""
-    found = [v for v in vars(events).values() if isinstance(v, type)]
+    found = [v for v in (getattr(events, name) for name in dir(events)) if isinstance(v, type)]
     for kind in found:
         if issubclass(kind, events.Event):
             yield kind(**_fields(kind, end))

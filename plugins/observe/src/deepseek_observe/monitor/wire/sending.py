@@ -7,13 +7,16 @@ nothing waits, and what a monitor has no space for is dropped.
 from __future__ import annotations
 
 import os
-import socket
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from deepseek_core import events
 from deepseek_observe.monitor.wire.folder import SUFFIX, folder, is_private
+
+if TYPE_CHECKING:
+    import socket
+
+    from deepseek_core import events
 
 _EVERY_S: Final = 1.0
 MOST_BYTES: Final = 60_000
@@ -38,6 +41,8 @@ class Sender:
             self._look()
         if not self._listening:
             return
+        import socket  # no program waits for it without a monitor
+
         data = encoded(event)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.setblocking(False)
@@ -77,7 +82,7 @@ def _listening(place: Path) -> list[str]:
 
 def encoded(event: events.Event) -> bytes:
     """An event as JSON: its type, its process, its fields."""
-    import json  # no program pays for it without a monitor
+    import json
 
     import attrs
 
