@@ -11,6 +11,7 @@ Takes 50 s of processor time.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import tempfile
 import time
 from collections.abc import Callable
@@ -27,6 +28,8 @@ import numpy as np  # noqa: E402 - after the threads are set
 
 from _overhead_models import perceptron  # noqa: E402
 from deepseek_core import Session, emit, events, hookimpl, hooks  # noqa: E402
+from deepseek_core.discovery.courier import COURIER  # noqa: E402
+from deepseek_core.discovery.listeners import PROCESS  # noqa: E402
 from deepseek_core.discovery.loader import discover  # noqa: E402
 from deepseek_core.testing import listening  # noqa: E402
 
@@ -45,16 +48,25 @@ def repeated(call: Callable[[], object], count: int) -> Callable[[], None]:
 
 
 def primitives(report: Report, rounds: int) -> None:
-    """An event that nobody hears, and the look whether one is due."""
-    emit(NOTHING)  # finds that nobody listens
-    pace, count = events.Pace(3600.0), 10_000
+    """An event that nobody hears, one that finds no monitor, and the look whether one is due."""
+    pace, count = events.Pace(3600.0), 2_000
+    told = repeated(lambda: emit(NOTHING), count)
+
+    def told_to_all() -> None:
+        told()
+        COURIER.drain(60.0)
+
+    told_to_all()  # finds who listens
     found = interleave(
-        {"emit": repeated(lambda: emit(NOTHING), count), "due": repeated(pace.due, count)},
+        {"emit": unheard(told), "due": repeated(pace.due, count), "told": told_to_all},
         rounds=rounds,
         clock=time.process_time,
     )
-    for name, timing in found.items():
-        report.at_most(f"{name}, nobody listens", timing.median_s / count * 1e9, 500, "ns")
+    ns = {name: timing.median_s / count * 1e9 for name, timing in found.items()}
+    for name in ("emit", "due"):
+        report.at_most(f"{name}, nobody listens", ns[name], 500, "ns")
+    if importlib.util.find_spec("deepseek_observe"):
+        report.at_most("emit, deepseek-observe looks for monitors", ns["told"], 20_000, "ns")
 
 
 def with_and_without(
@@ -91,6 +103,16 @@ def runs(report: Report, rounds: int) -> None:
     assert any(isinstance(event, events.SessionState) for event in heard)
 
 
+def unheard(call: Callable[[], object]) -> Callable[[], None]:
+    """The same while nobody listens, whatever is installed."""
+
+    def run() -> None:
+        with PROCESS.heard_by(None):
+            call()
+
+    return run
+
+
 def heard_too(call: Callable[[], object]) -> Callable[[], None]:
     """The same while somebody listens."""
 
@@ -116,7 +138,7 @@ def reads(report: Report, folder: Path, rounds: int) -> None:
                 for key in keys:
                     store.get(key)
 
-        pair = read, heard_too(read)
+        pair = unheard(read), heard_too(read)
         with_and_without(report, "Store.get", pair, bar=1.05, rounds=rounds)
 
 
@@ -144,7 +166,7 @@ def steps(report: Report, rounds: int) -> None:
         done += 300
         trainer.fit(steps=done)
 
-    pair = train, heard_too(train)
+    pair = unheard(train), heard_too(train)
     with_and_without(report, "a step of Trainer", pair, bar=1.03, rounds=rounds)
 
 

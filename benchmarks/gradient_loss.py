@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from _gradients import FP32, OURS, POWER, contestant, convolutions, perceptron
 from _ranks import run_ranks
 from _report import Report, pin, print_head, versions
-from gradient_bytes import FP32, OURS, POWER, contestant, perceptron
 
 EXAMPLE: Final = Path(__file__).resolve().parent.parent / "examples" / "compression"
 RANKS, BATCH = 2, 128  # pictures of all ranks together
@@ -46,11 +46,7 @@ def network(name: str, seed: int) -> Any:
     torch.manual_seed(seed)
     if name == "perceptron":
         return nn.Sequential(nn.Flatten(), *perceptron((784, 128, 10)))
-    return nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(1568, 128), nn.ReLU(), nn.Linear(128, 10),
-    )  # fmt: skip
+    return convolutions()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,9 +19,10 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from _gradients import FP32, OURS, contestant, perceptron
 from _ranks import in_a_namespace, run_ranks
 from _report import Report, pin, print_head, versions
-from gradient_bytes import FP32, MODELS, OURS, contestant, perceptron
+from gradient_bytes import MODELS
 
 RANKS: Final = (2, 4)
 STEPS: Final = 6
