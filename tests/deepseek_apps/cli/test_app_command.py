@@ -117,8 +117,10 @@ def test_exported_files_that_were_swapped_are_refused(trained, plugin, tmp_path,
     asked.write_text("x,y\n0,0\n")
     refused = said(capsys, plugin, "run", trained, asked, code=2)
     assert "classes.json is not the file that was exported with the others" in refused
+    assert "export again, with --again" in refused
     assert "is not empty" in said(capsys, plugin, "export", trained, code=2)
-    assert "is not the file" in said(capsys, plugin, "export", trained, "--again", code=2)
+    said(capsys, plugin, "export", trained, "--again")
+    said(capsys, plugin, "run", trained, asked)
 
 
 def test_another_export_takes_the_place_only_when_that_is_asked(trained, plugin, capsys):
@@ -126,6 +128,23 @@ def test_another_export_takes_the_place_only_when_that_is_asked(trained, plugin,
     assert "is not empty" in said(capsys, plugin, "export", trained, "--seed", 1, code=2)
     said(capsys, plugin, "export", trained, "--seed", 1, "--again")
     assert json.loads((trained / "export" / "application.json").read_text())["seed"] == 1
+
+
+def test_an_export_that_fails_leaves_the_one_before(trained, plugin, capsys):
+    said(capsys, plugin, "export", trained)
+    before = (trained / "export" / "application.json").read_text()
+    (trained / "seed-1" / "weights.npz").write_bytes(b"of a disk that failed")
+    assert main(["app", plugin, "export", str(trained), "--seed", "1", "--again"]) != 0
+    assert (trained / "export" / "application.json").read_text() == before
+    assert [path.name for path in trained.iterdir() if path.name.startswith(".export")] == []
+
+
+def test_what_was_not_exported_is_not_replaced(trained, plugin, capsys):
+    said(capsys, plugin, "export", trained)
+    (trained / "export" / "notes.txt").write_text("mine")
+    refused = said(capsys, plugin, "export", trained, "--again", code=2)
+    assert "notes.txt was not exported" in refused
+    assert (trained / "export" / "notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
@@ -144,6 +163,8 @@ def test_another_export_takes_the_place_only_when_that_is_asked(trained, plugin,
         (["acme_rows", "train", "w", "--seeds", "-1"], "seeds '-1'", "--seeds 0-4"),
         (["acme_rows", "train", "w", "--threads", "0"], "--threads must be 1", "--threads 1"),
         (["acme_rows", "prepare", "w", "--data", "no"], "no such file", "check --data"),
+        (["acme_rows", "prepare", "w", "--data", "no://x"], "not a URL that fsspec", "ds://parts"),
+        (["acme_rows", "prepare", "w", "--data", "memory://no"], "nothing lies at", "--data"),
         (["acme_rows", "prepare", "w"], "--data", "--help"),
         (["acme_rows", "run", "w", "no.csv"], "no such file: no.csv", "check the path"),
         (["acme_rows", "report", "w"], "w is no work folder", "prepare"),

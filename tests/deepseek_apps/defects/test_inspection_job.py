@@ -83,6 +83,27 @@ def test_the_export_says_which_precision_ships_and_why(done: Done) -> None:
     assert choice["why"]
 
 
+def test_a_smaller_network_ships_only_where_it_is_faster_and_as_good(
+    done: Done, tmp_path: Path
+) -> None:
+    context = applications.ApplicationContext(folder=done.context.folder)
+    Defects(**OPTIONS, macs="/2", int8="never").export(0, tmp_path, context)
+    choice = json.loads((tmp_path / "inspection.json").read_text(encoding="utf-8"))["precision"]
+    assert set(choice["ms"]) == {"fp32", "smaller fp32", "smaller int8"}
+    assert next(r for r in choice["budget"] if r["name"] == "macs")["outcome"] == "holds"
+    fit = [
+        name
+        for name in ("smaller fp32", "smaller int8")
+        if choice["ms"][name] <= 0.9 * choice["ms"]["fp32"]
+        and choice["auroc"][name] >= choice["auroc"]["fp32"] - 0.005
+    ]
+    assert choice["shipped"] == (min(fit, key=choice["ms"].get) if fit else "fp32")
+    assert set(choice["test"]) == {"fp32", choice["shipped"]}
+    with Session(threads=1, devices=["cpu"]) as session:
+        rows = list(Defects(**OPTIONS).run(tmp_path, [done.source / "spot"], session))
+    assert sum(bool(row["defect"]) for row in rows) >= 12
+
+
 def test_a_row_says_what_where_and_how_fast(done: Done) -> None:
     rows = answers(done, [done.source / "spot", done.source / "good"])
     found = [row for row in rows if row["defect"] and "/spot/" in row["file"]]

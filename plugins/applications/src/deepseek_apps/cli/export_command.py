@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -42,10 +41,7 @@ def run(args: argparse.Namespace) -> int:
     seed = args.seed if args.seed is not None else next(iter(work.seeds()), 0)
     target = args.output or args.folder / "export"
     with common.at_work(args, "export") as context, work.exporting(seed, context) as inside:
-        if args.again and target.is_dir():
-            manifest.read(target)  # never what is not an export
-            shutil.rmtree(target)
-        artifacts = manifest.export(opened, seed, target, inside)
+        artifacts = manifest.export(opened, seed, target, inside, again=args.again)
     rows = [(str(a.path), a.format, a.path.stat().st_size) for a in artifacts if a.path]
     if args.json:
         files = [{"path": path, "format": kind, "nbytes": size} for path, kind, size in rows]

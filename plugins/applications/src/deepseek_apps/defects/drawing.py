@@ -45,7 +45,14 @@ class Draws:
     """
 
     def __init__(
-        self, kept: Kept, rows: Array, length: int, seed: int, variation: Variation
+        self,
+        kept: Kept,
+        rows: Array,
+        length: int,
+        seed: int,
+        variation: Variation,
+        *,
+        close_share: float = CLOSE_SHARE,
     ) -> None:
         self._size, self._length, self._seed = kept.size, length, seed
         self._channels, self._masks = np.asarray(kept.channels), np.asarray(kept.masks)
@@ -55,7 +62,7 @@ class Draws:
         # rows of the pictures of each class, good ones first
         self._rows = [rows[classes == number] for number in range(len(kept.classes))]
         masked = kept.has_mask[rows][classes > 0].all()
-        self._close = int(CLOSE_SHARE * length) if masked else 0  # draws that are close views
+        self._close = int(close_share * length) if masked else 0  # draws that are close views
 
     def __len__(self) -> int:
         return self._length

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,12 +16,14 @@ from deepseek_apps.defects.deployed import After, Before
 from deepseek_apps.defects.exported import MODEL, Inspection, write_inspection
 from deepseek_apps.defects.kept import Kept
 from deepseek_apps.defects.options import Options
+from deepseek_apps.defects.precision import WHOLE
 from deepseek_apps.defects.scoring import said_by_file
 from deepseek_apps.defects.thresholds import choose
 from deepseek_apps.defects.trained import trained_network
 from deepseek_core import Artifact, applications
 
 _COMPARED = 4  # pictures that the file and torch must agree on
+_BEFORE, _AFTER = "before.onnx", "after.onnx"
 
 
 def export(
@@ -35,12 +37,16 @@ def export(
     """
     kept = Kept(context.data)
     network = trained_network(context.seed(seed), kept, options)
-    with TemporaryDirectory(prefix="export-", dir=context.folder) as made:
-        files = {"fp32": _fp32(network, kept, options, Path(made))}
-        choice = precision.Choice(shipped="fp32", why="int8 was not asked for")
+    with TemporaryDirectory(prefix="export-", dir=context.folder) as name:
+        made = Path(name)
+        files = {WHOLE: _whole(network, kept, options, made)}
+        budget: Sequence[Mapping[str, Any]] = ()
         if options.int8 == "auto":
-            files["int8"] = _int8(kept, context, Path(made))
-            choice = precision.choose(files, kept)
+            files["int8"] = _joined(made, precision.lowered(made, kept, context), "int8")
+        if options.macs:
+            found, budget = precision.smaller(made / "smaller", seed, kept, options, context)
+            files |= {name: _joined(made, path, name) for name, path in found.items()}
+        choice = _chosen(files, kept, budget)
         shipped = files[choice.shipped]
         threshold = _threshold(shipped, kept, options)
         shutil.copyfile(shipped, target / MODEL)
@@ -55,7 +61,21 @@ def export(
     return (Artifact.from_path(target / MODEL),)
 
 
-def _fp32(network: Any, kept: Kept, options: Options, folder: Path) -> Path:
+def _chosen(
+    files: Mapping[str, Path], kept: Kept, budget: Sequence[Mapping[str, Any]]
+) -> precision.Choice:
+    """What ships, and how good that is on the test part, on which nothing was chosen."""
+    if len(files) == 1:
+        return precision.Choice(shipped=WHOLE, why="no other file was asked for")
+    choice = precision.choose(files, kept)
+    test = {
+        name: precision.auroc_of(files[name], kept, "test")
+        for name in sorted({WHOLE, choice.shipped})
+    }
+    return attrs.evolve(choice, test=test, budget=budget)
+
+
+def _whole(network: Any, kept: Kept, options: Options, folder: Path) -> Path:
     """The three parts and the whole; the whole is compared with torch."""
     import torch
 
@@ -67,23 +87,19 @@ def _fp32(network: Any, kept: Kept, options: Options, folder: Path) -> Path:
         said = [network(x) for x in seen]
         answers = [[each.numpy() for each in after(*one)] for one in said]
     example = torch.zeros(2, kept.colors + 1, *kept.size)
-    graphs.write_before(before, kept.colors, folder / "before.onnx")
+    graphs.write_before(before, kept.colors, folder / _BEFORE)
     graphs.write_network(network, example, folder / "network.onnx")
-    graphs.write_after(after, tuple(each.clone() for each in said[0]), folder / "after.onnx")
-    path = folder / "fp32.onnx"
-    _joined(folder, folder / "network.onnx", path)
+    graphs.write_after(after, tuple(each.clone() for each in said[0]), folder / _AFTER)
+    path = _joined(folder, folder / "network.onnx", WHOLE)
     graphs.check_parity(path, pictures, answers)
     return path
 
 
-def _joined(folder: Path, network: Path, path: Path) -> None:
-    graphs.join(folder / "before.onnx", network, folder / "after.onnx", path)
-
-
-def _int8(kept: Kept, context: applications.ApplicationContext, folder: Path) -> Path:
-    network = precision.lowered(folder, kept, context)
-    _joined(folder, network, folder / "int8.onnx")
-    return folder / "int8.onnx"
+def _joined(folder: Path, network: Path, name: str) -> Path:
+    """A network between what is before it and what follows it, as one file."""
+    path = folder / f"{name.replace(' ', '-')}.onnx"
+    graphs.join(folder / _BEFORE, network, folder / _AFTER, path)
+    return path
 
 
 def _threshold(path: Path, kept: Kept, options: Options) -> float:

@@ -70,7 +70,10 @@ def _write(module: nn.Module, example: tuple[Tensor, ...], names: Names, path: P
 
 
 def join(before: Path, network: Path, after: Path, path: Path) -> None:
-    """Write one graph of all three: from the camera's pixels to the answers."""
+    """Write one graph of all three: from the camera's pixels to the answers.
+
+    What the network takes and gives may have any names; its outputs are in the order of `SAID`.
+    """
     import onnx
     from onnx import compose
 
@@ -79,8 +82,9 @@ def join(before: Path, network: Path, after: Path, path: Path) -> None:
     for part, prefix in zip(parts, ("before_", "network_", "after_"), strict=True):
         part.ir_version = version
         compose.add_prefix(part, prefix, rename_inputs=False, rename_outputs=False, inplace=True)
-    whole = compose.merge_models(parts[0], parts[1], [(SEEN, SEEN)])
-    whole = compose.merge_models(whole, parts[2], [(name, name) for name in SAID])
+    seen, said = parts[1].graph.input[0].name, [each.name for each in parts[1].graph.output]
+    whole = compose.merge_models(parts[0], parts[1], [(SEEN, seen)])
+    whole = compose.merge_models(whole, parts[2], list(zip(said, SAID, strict=True)))
     onnx.checker.check_model(whole)
     onnx.save(whole, path)
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import attrs
 
-from deepseek_core import errors
+from deepseek_core import compression, errors
 
 _LEAST_SIZE, _MOST_SIZE = 32, 1024
 
@@ -78,6 +78,10 @@ class Options:
     int8: Literal["auto", "never"] = attrs.field(
         default="auto", metadata={"help": "auto: int8 ships where it was measured faster"}
     )
+    macs: str = attrs.field(
+        default="",
+        metadata={"help": "multiplications of a smaller network that export tries: /2 is half"},
+    )
 
     def __attrs_post_init__(self) -> None:
         for name, (low, high) in {
@@ -92,6 +96,7 @@ class Options:
                 )
         self._check_crop()
         self._check_rule()
+        self._check_macs()
 
     @property
     def looked_at(self) -> tuple[float, float, float, float]:
@@ -110,6 +115,10 @@ class Options:
                 f"crop is {self.crop!r}",
                 remedy="give top, left, bottom and right as shares, such as 0.1,0,0.9,1",
             )
+
+    def _check_macs(self) -> None:
+        if self.macs:
+            compression.Limit.parse(self.macs, where="macs")
 
     def _check_rule(self) -> None:
         try:

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 import attrs
 
 from deepseek_apps.work import fingerprint
+from deepseek_apps.work.elsewhere import fetched, told
 from deepseek_apps.work.lock import NAME as LOCK
 from deepseek_apps.work.lock import alone
 from deepseek_apps.work.machine import machine_text
@@ -65,12 +66,14 @@ class WorkFolder:
     def prepare(
         self,
         opened: applications.OpenedApplication,
-        source: Path,
+        source: Path | str,
         context: applications.ApplicationContext,
         *,
         again: bool = False,
     ) -> applications.DataCard:
         """Let the application prepare its data beside the old ones, which it then replaces.
+
+        `source` is a path, or the URL of what is copied here for that long.
 
         Raises:
             ConfigError: it was prepared before and not `again`, or holds files of somebody else.
@@ -196,7 +199,7 @@ class WorkFolder:
     def _prepared(
         self,
         opened: applications.OpenedApplication,
-        source: Path,
+        source: Path | str,
         context: applications.ApplicationContext,
     ) -> applications.DataCard:
         """Prepare beside the old data; say what is there before it is: no other order heals."""
@@ -204,9 +207,13 @@ class WorkFolder:
         shutil.rmtree(staging, ignore_errors=True)
         (staging / DATA).mkdir(parents=True)
         try:
+            url = source if isinstance(source, str) else None
+            path = Path(source) if url is None else fetched(url, staging, context.progress)
             card = opened.application.prepare(
-                source, attrs.evolve(context, folder=staging, card=None)
+                path, attrs.evolve(context, folder=staging, card=None)
             )
+            if url is not None and card.source == path.name:  # nobody said where they are from
+                card = attrs.evolve(card, source=told(url))
             seconds, cpu_s = _times(begun_s, begun_cpu_s)
             before = read_state(self.path)
             step = Step(

@@ -23,17 +23,20 @@ def export(
     seed: int,
     target: Path,
     context: applications.ApplicationContext,
+    *,
+    again: bool = False,
 ) -> Sequence[Artifact]:
     """Let an application export into a new folder, which appears whole or not at all.
 
+    With `again` it takes the place of an export that is there, damaged or not.
+
     Raises:
-        ConfigError: the folder is there and not empty.
+        ConfigError: the folder is there and not empty; with `again`, it holds more than an export.
         PluginError: a file that it names is not in the folder.
         DeepSeekError: what the application raises.
     """  # fmt: skip
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise errors.ConfigError(f"{target} is not empty", remedy="choose another folder with -o")
-    partial = target.with_name(f".{target.name}.part")
+    _check_place(target, again)
+    partial, old = (target.with_name(f".{target.name}.{word}") for word in ("part", "old"))
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
@@ -41,8 +44,10 @@ def export(
         moved = [_moved(artifact, partial, target) for artifact in made]
         _write(opened, seed, partial)
         if target.exists():
-            target.rmdir()
+            shutil.rmtree(old, ignore_errors=True)
+            target.rename(old)
         partial.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         if isinstance(error, errors.DeepSeekError):
             raise
@@ -50,6 +55,8 @@ def export(
             f"{target} can't be written: {error.strerror or error}", remedy="choose another folder"
         ) from error
     finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
         shutil.rmtree(partial, ignore_errors=True)
     return moved
 
@@ -60,29 +67,51 @@ def read(target: Path) -> Mapping[str, Any]:
     Raises:
         ArtifactError: no export, or a file that is missing, changed or of another export.
     """
-    kept = read_json(target / NAME)
-    if not isinstance(kept, Mapping) or kept.get("schema") != SCHEMA or not set(kept) >= _KEYS:
-        raise errors.ArtifactError(
-            f"{target / NAME} is none of this version", remedy="export again"
-        )
+    kept = _about(target)
     for name, digest in kept["files"].items():
         path = target / name
         if not path.is_file():
-            raise errors.ArtifactError(f"{path} is missing", remedy="export again")
+            raise errors.ArtifactError(f"{path} is missing", remedy="export again, with --again")
         if fingerprint.of_file(path) != digest:
             raise errors.ArtifactError(
                 f"{path} is not the file that was exported with the others: changed, or of "
                 "another run",
-                remedy="export again",
+                remedy="export again, with --again",
             )
     return kept
 
 
+def _check_place(target: Path, again: bool) -> None:
+    """Refuse to write over what is not an export of ours."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not again or not (target / NAME).is_file():
+        raise errors.ConfigError(f"{target} is not empty", remedy="choose another folder with -o")
+    known = {NAME, *_about(target)["files"]}
+    foreign = [path for path in _files(target) if path.relative_to(target).as_posix() not in known]
+    if foreign:
+        raise errors.ConfigError(
+            f"{foreign[0]} was not exported, and would go with what is replaced",
+            remedy="take it elsewhere, or choose another folder with -o",
+        )
+
+
+def _about(target: Path) -> Mapping[str, Any]:
+    kept = read_json(target / NAME)
+    if not isinstance(kept, Mapping) or kept.get("schema") != SCHEMA or not set(kept) >= _KEYS:
+        raise errors.ArtifactError(
+            f"{target / NAME} is none of this version", remedy="export to another folder with -o"
+        )
+    return kept
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if not path.is_dir()]
+
+
 def _write(opened: applications.OpenedApplication, seed: int, folder: Path) -> None:
     files = {
-        path.relative_to(folder).as_posix(): fingerprint.of_file(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        path.relative_to(folder).as_posix(): fingerprint.of_file(path) for path in _files(folder)
     }
     about = {
         "application": opened.spec.name,
