@@ -16,7 +16,7 @@ usual network for small devices, trained for as many steps.
                                            [--kept DIR] [--json FILE]
 
 FOLDER (or `$DEEPSEEK_DATA`) has `magnetic_tile_96.npz`. With `--kept` what is done is kept there
-and gone on from. A fold takes about three CPU minutes on an x86 core with bf16. Time is from a PNG
+and gone on from. A fold takes about four CPU minutes on an x86 core with bf16. Time is from a PNG
 file to its row and map, by a session of one thread and the realtime class, on the fp32 or int8 file
 that the export chose; wall time, so measure it on a machine that does nothing else. Its p99 is
 printed beside that of the processor time of the same runs, which tells what a busy machine adds.
@@ -40,7 +40,7 @@ from _report import Report, pin, print_head, versions
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "compression"
 KINDS = ("good", "blowhole", "break", "crack", "fray", "uneven")
 AUROC_BAR, F1_BAR, P99_BAR = 0.96, 0.80, 8.0
-STEPS, QUICK_STEPS = 2600, 40
+STEPS, QUICK_STEPS = 4000, 40  # of a training: what the application takes, and with --quick
 CAMERA = 384  # px
 TIMED = 400  # pictures of each size
 SEED = 0

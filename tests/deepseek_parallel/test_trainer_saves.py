@@ -191,6 +191,16 @@ def mean_s_of(recipe, *changes):
     return build(read_recipe(recipe, changes)).trainer.setup.save_every.forecast().mean_s
 
 
+def test_a_recipe_says_how_many_checkpoints_stay(recipe, monkeypatch):
+    monkeypatch.chdir(recipe.parent)
+    job = build(read_recipe(recipe, ["checkpoint.every=1", "checkpoint.keep=4", "train.steps=6"]))
+    job.trainer.fit(**job.length)
+    kept = sorted(folder.name for folder in (recipe.parent / "saved").glob("*-step-*"))
+    assert [int(name.split("-")[2]) for name in kept] == [3, 4, 5, 6]
+    with pytest.raises(errors.ConfigError, match="keep"):
+        build(read_recipe(recipe, ["checkpoint.keep=0"]))
+
+
 def test_a_recipe_says_the_hours_between_failures(recipe):
     assert mean_s_of(recipe, "failure_hours=6") == pytest.approx(6 * HOUR_S, rel=0.5)
     with pytest.raises(errors.ConfigError, match="both every and failure_hours"):

@@ -107,7 +107,7 @@ def test_session_and_ctranslate2_answer_alike_and_keep_the_lines(
 def test_a_finished_training_is_left_as_it_is(done: Done) -> None:
     """It was stopped once, see the fixture, and went on from its last checkpoint."""
     before = read_result(done.context.seed(0))
-    assert sorted(map(int, before.validation)) == [288, 324, 360]
+    assert sorted(map(int, before.validation)) == list(range(36, 361, 36))
     done.job.train(0, done.context)
     assert read_result(done.context.seed(0)) == before
     assert before.cpu_s > 0

@@ -22,9 +22,7 @@ WEIGHTS: Final = "model.safetensors"
 _RESULT: Final = "result.json"
 _SPENT: Final = "cpu_s.json"
 _SAVES: Final = 10
-"""Checkpoints of a run, evenly apart."""
-_CHOICES: Final = 3
-"""Of so many of the latest, that with the best BLEU on the validation part is kept."""
+"""Checkpoints of a run, evenly apart; of all, that with the best BLEU on validation is kept."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,7 +53,9 @@ def recipe_of(run: Run) -> dict[str, Any]:
             "steps": options.updates, "batch": 1, "seed": run.seed,
             "precision": options.precision, "clip": 1.0,
         },
-        "checkpoint": {"url": str(run.folder.resolve() / "checkpoints"), "every": every},
+        "checkpoint": {
+            "url": str(run.folder.resolve() / "checkpoints"), "every": every, "keep": _SAVES + 1,
+        },
         "log": {"folder": str(run.folder.resolve() / "log")},
     }  # fmt: skip
 
@@ -133,11 +133,12 @@ def load_texts(run: Run) -> tuple[Prepared, Vocabulary]:
 def _choose(
     run: Run, steps: list[int], context: applications.ApplicationContext
 ) -> tuple[int, dict[str, float]]:
-    """Put the weights of the best of the latest checkpoints in their place."""
+    """Put the weights of the best of the checkpoints in their place."""
     scores: dict[str, float] = {}
     best = steps[-1]
-    for number, step in enumerate(steps[-_CHOICES:]):
-        context.progress(number, _CHOICES, f"translating the validation part after {step} updates")
+    for number, step in enumerate(steps):
+        told = f"translating the validation part after {step} updates"
+        context.progress(number, len(steps), told)
         path = _exported(run, step)
         scores[str(step)] = _validation_bleu(run, path)
         if scores[str(step)] >= scores.get(str(best), -1.0):

@@ -65,7 +65,7 @@ class Trainer:
     the measured speed of the ranks, and cuts them finer where they can't within 5 %. `evaluate` is
     an `Evaluation`, or data to evaluate after each epoch. `checkpoint` is a URL or `Checkpoints`,
     saved to at the end, and each `save_every` steps, or as often as a `failure_predictor` or
-    `predictor_of_log` given there makes it worth while.
+    `predictor_of_log` given there makes it worth while; the last `keep` stay.
     `strategy` is what each rank holds: "ddp" (all of the model), "fsdp", "tp", "pp", "hybrid", or
     "auto" for the soonest step; `options` are its own, as {"tp": 2, "pp": 2}, and "layers" for a
     pipeline of what is no `nn.Sequential`. The model and the optimizer are taken apart by the
@@ -98,6 +98,7 @@ class Trainer:
         early_stop: EarlyStop | None = None,
         checkpoint: str | Path | Checkpoints | None = None,
         save_every: int | GapPredictor | None = None,
+        keep: int = 3,
         log: str | Path | None = None,
         trace: Trace | str | Path | None = None,
         callbacks: Sequence[Watcher] = (),
@@ -123,6 +124,7 @@ class Trainer:
             if not isinstance(save_every, GapPredictor):
                 check_whole("save_every", save_every)
             _check_place(checkpoint)
+        check_whole("keep", keep)
         if isinstance(checkpoint, Path):
             checkpoint = str(checkpoint)
         self.ranks: Ranks = found() if ranks is None else ranks
@@ -141,7 +143,7 @@ class Trainer:
             seed=seed, precision=Precision(precision, params[0][1].device), ratio=ratio, clip=clip,
             rates=Rates(scheduler, optimizer, evaluated=evaluation is not None),
             evaluation=evaluation, early_stop=early_stop, is_balanced=balance, clock=clock,
-            checkpoint=checkpoint, save_every=save_every, choice=choice,
+            checkpoint=checkpoint, save_every=save_every, keep=keep, choice=choice,
         )  # fmt: skip
         self._trace = Trace(folder=trace) if isinstance(trace, str | Path) else trace
         self._callbacks = _callbacks(callbacks)

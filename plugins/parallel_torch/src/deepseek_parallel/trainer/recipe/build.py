@@ -75,6 +75,7 @@ def build(recipe: Recipe, **more: Any) -> Job:
         early_stop=EarlyStop(**recipe.get("early_stop")) if recipe.get("early_stop") else None,
         checkpoint=saved.get("url"),
         save_every=_save_every(recipe),
+        **{name: saved[name] for name in ("keep",) if name in saved},
         log=recipe.get("log").get("folder"),
         trace=Trace(**recipe.get("trace")) if recipe.get("trace") else None,
         strategy=strategy.pop("name", PLAIN),

@@ -28,7 +28,7 @@ KEYS: Final[dict[str, dict[str, Any]]] = {
     },
     "strategy": {"name": str, "layers": list},
     "checkpoint": {
-        "url": str, "every": int, "failure_hours": _NUMBER, "failures": str,
+        "url": str, "every": int, "keep": int, "failure_hours": _NUMBER, "failures": str,
         "failure_system": str, "failure_nodes": int,
     },
     "log": {"folder": str},
