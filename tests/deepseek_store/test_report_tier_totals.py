@@ -99,9 +99,8 @@ def test_columns_give_the_sums_of_records(
     state.catalog.replace(PackedVersions.of(found[::2]))
     for version in found[1::2]:
         state.catalog.apply(version)
-    state.segments = {
-        number: SegmentRow(id=number, writer=1, state="sealed") for number in range(1, 4)
-    }
+    for number in range(1, 4):
+        state.segments[number] = SegmentRow(id=number, writer=1, state="sealed")
     heat = AccessRates(HALF_LIFE_S, Remembered(rows))
     agrees_with_the_census(state, heat)
 

@@ -15,7 +15,6 @@ from deepseek_store.home.opened import WRITERS, OpenedHome
 from deepseek_store.index.rows import Batch
 from deepseek_store.log.journal import Journal
 from deepseek_store.log.reserve import fitting_segment_nbytes, free_nbytes
-from deepseek_store.move.census import stored_nbytes
 from deepseek_store.move.exclusive import Exclusive
 from deepseek_store.move.gc import Collector
 from deepseek_store.move.mover import Mover
@@ -173,7 +172,7 @@ class Parts:
 
     def _state(self, url: str) -> events.StoreState:
         """How full and how busy it is; no tier is asked that is not connected."""
-        used, reader = stored_nbytes(self.state), self.reader
+        used, reader = self.state.stored_nbytes(), self.reader
         capacity = {"hot": free_nbytes(self.home) + used["hot"], **self.tiers.capacities()}
         cache = None if self.cache is None else self.cache.stats()
         return events.StoreState(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from deepseek_core import errors
 from deepseek_store.log.reserve import free_nbytes
-from deepseek_store.move.census import stored_nbytes, take_census
+from deepseek_store.move.census import take_census
 from deepseek_store.parts import HOT_SPEED, Parts
 from deepseek_store.planning import moves as planning
 from deepseek_store.planning.moves import MovePlan
@@ -72,7 +72,7 @@ def apply_plan(parts: Parts, moves: MovePlan, progress: Progress | None = None) 
 
 def terms(parts: Parts) -> list[TierTerms]:
     """What each tier costs here: speed, redundancy and space."""
-    stored = stored_nbytes(parts.state)
+    stored = parts.state.stored_nbytes()
     hot = TierTerms(
         name="hot",
         latency_s=HOT_SPEED.latency_s,

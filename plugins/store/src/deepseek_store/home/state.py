@@ -15,6 +15,7 @@ import attrs
 
 from deepseek_core import errors
 from deepseek_store.home.numbers import Marks, Numbers
+from deepseek_store.home.tallied import Tallied
 from deepseek_store.index.base import Index
 from deepseek_store.index.catalog import Catalog
 from deepseek_store.index.epoch import Epoch
@@ -60,8 +61,8 @@ class State:
         self._others = others
         self._removed = 0  # versions removed since memory was last trimmed
         self.catalog = Catalog()
-        self.segments: dict[int, SegmentRow] = {}  # by id
-        self.stripes: dict[int, Stripe] = {}  # by id; those that are read
+        self.segments = Tallied(_of_segment)  # by id
+        self.stripes = Tallied(_of_stripe)  # by id; those that are read
         # by id: stripes that were replaced, and when; freed after the grace period
         self.given_up: dict[int, tuple[Stripe, float]] = {}
         self.pins: dict[str, str] = {}  # key -> tier
@@ -84,7 +85,14 @@ class State:
 
     def local_nbytes(self) -> int:
         """Length of all segments in the home's log."""
-        return sum(row.nbytes for row in list(self.segments.values()) if row.local)
+        return self.segments.nbytes().get("hot", 0)
+
+    def stored_nbytes(self) -> dict[str, int]:
+        """Bytes that each tier takes: files, headers, parities and all."""
+        stored = {"hot": self.local_nbytes(), "warm": 0, "cold": 0}
+        for tier, nbytes in self.stripes.nbytes().items():
+            stored[tier] += nbytes
+        return stored
 
     def load(self) -> None:
         """Read all of the index."""
@@ -94,8 +102,10 @@ class State:
         seq = self.index.attach(self.catalog, alone=self._epoch is None)
         for version in list(self.shown.values()):
             self.catalog.apply(version)
-        self.segments = {row.id: row for row in self.index.segments()}
-        self.stripes, self.given_up = {}, {}
+        segments = Tallied(_of_segment)
+        for segment in self.index.segments():
+            segments[segment.id] = segment
+        self.segments, self.stripes, self.given_up = segments, Tallied(_of_stripe), {}
         for row in self.index.stripes():
             self._take_stripe(row)
         self.pins = dict(self.index.pins())
@@ -210,9 +220,9 @@ class State:
         for segment in segments:
             self.segments[segment.id] = segment
         for number in dropped_segments:
-            self.segments.pop(number, None)
+            self.segments.remove(number)
         for number in dropped_stripes:
-            self.stripes.pop(number, None)
+            self.stripes.remove(number)
             self.given_up.pop(number, None)
 
     def _take_stripe(self, row: StripeRow) -> None:
@@ -220,7 +230,7 @@ class State:
         if row.deleted_s is None:
             self.stripes[row.id] = stripe
         else:
-            self.stripes.pop(row.id, None)
+            self.stripes.remove(row.id)
             self.given_up[row.id] = (stripe, row.deleted_s)
 
     def _apply_pins(self, pins: Mapping[str, str | None]) -> None:
@@ -229,6 +239,14 @@ class State:
                 self.pins.pop(key, None)
             else:
                 self.pins[key] = tier
+
+
+def _of_segment(row: SegmentRow) -> tuple[str, int] | None:
+    return ("hot", row.nbytes) if row.local else None
+
+
+def _of_stripe(stripe: Stripe) -> tuple[str, int]:
+    return stripe.tier, stripe.object_nbytes
 
 
 def _is_of_readers(batch: Batch) -> bool:

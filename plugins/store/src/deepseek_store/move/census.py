@@ -92,18 +92,6 @@ def tier_of(segments: Iterable[int], state: State) -> TierName:
     return next((each for each in _COLDEST_FIRST if each in found), "hot")
 
 
-def stored_nbytes(state: State) -> dict[str, int]:
-    """Bytes that each tier takes: files, headers, parities and all."""
-    stored = dict.fromkeys(TIERS, 0)
-    # Copies, made at once: other threads write meanwhile.
-    for row in list(state.segments.values()):
-        if row.local:
-            stored["hot"] += row.nbytes
-    for stripe in list(state.stripes.values()):
-        stored[stripe.tier] += stripe.object_nbytes
-    return cast(dict[str, int], stored)
-
-
 def named_code(config: StoreConfig, tier: Literal["hot", "warm", "cold"]) -> Code | None:
     """The code that the policy names for a tier; None for `auto`."""
     text = config.policy.codes[tier]

@@ -7,7 +7,6 @@ from typing import Final
 
 from deepseek_core import console
 from deepseek_store.home.state import State
-from deepseek_store.move.census import stored_nbytes
 
 _SCROLLS: Final = 'style="overflow-x:auto" tabindex="0" role="region"'
 
@@ -38,6 +37,6 @@ def store_html(home: str, state: State) -> str:
 def _stored(state: State) -> dict[str, int]:
     """Bytes by tier; empty while another thread changes what is counted."""
     try:
-        return stored_nbytes(state)
+        return state.stored_nbytes()
     except RuntimeError:  # a dict that changed while it was read
         return {}

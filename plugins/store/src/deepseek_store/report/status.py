@@ -19,7 +19,6 @@ from deepseek_store.home.counters import Counters, LedgerEntry
 from deepseek_store.home.findings import KeptFinding
 from deepseek_store.index.opening import INDEX_FILE
 from deepseek_store.log.reserve import free_nbytes
-from deepseek_store.move.census import stored_nbytes
 from deepseek_store.planning.policy import TIERS, TierName
 from deepseek_store.report.tier_totals import Tally, take_tally
 
@@ -216,7 +215,7 @@ def look(store: Store) -> StoreStatus:
 
 
 def _tiers(parts: Parts, tally: Tally, now: Health) -> Iterable[TierStatus]:
-    stored = stored_nbytes(parts.state)
+    stored = parts.state.stored_nbytes()
     live = _live(parts, tally)
     for tier in TIERS:
         facts: dict[str, Any] = {

@@ -117,8 +117,9 @@ class Stripe:
     @property
     def object_nbytes(self) -> int:
         """All bytes of its objects, headers and tables counted."""
-        starts = sum(payload_start(self.code, self.width, index) for index in self.stored)
-        return starts + sum(self.fragments[index].nbytes for index in self.stored)
+        stored, width = self.stored, self.width
+        starts = sum(payload_start(self.code, width, index) for index in stored)
+        return starts + sum(self.fragments[index].nbytes for index in stored)
 
     def payload_start(self, index: int) -> int:
         """Where the payload starts in the object of a fragment."""
