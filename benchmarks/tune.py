@@ -9,6 +9,8 @@ The peer is `Tuner.lr_find` of Lightning for the smallest batch, run by the Pyth
 that has it (`--lightning PYTHON`); without it, the rule that it follows: the rate where the loss
 falls most steeply in a range test.
 
+    python -m venv /tmp/peer
+    /tmp/peer/bin/pip install lightning==2.6.6 numpy -e core -e plugins/compress_torch
     python benchmarks/tune.py --data FOLDER [--seeds 3] [--lightning PYTHON] [--json FILE]
 """
 
