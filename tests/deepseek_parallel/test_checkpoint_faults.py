@@ -509,6 +509,12 @@ def test_settings_that_can_not_be_are_refused(url, options, told):
         Checkpoints(url, **options)
 
 
+def test_a_place_that_connects_at_once_and_finds_nobody_is_told():
+    with pytest.raises(errors.InputError, match="127.0.0.1:1/x can't be opened") as refused:
+        Checkpoints("ftp://127.0.0.1:1/x")
+    assert "the connection" in refused.value.remedy
+
+
 @pytest.mark.parametrize("step", [-1, 1.0, True, None])
 def test_a_step_is_a_whole_number(tmp_path, step):
     with pytest.raises(errors.InputError, match="step must be a whole number"):

@@ -2,6 +2,7 @@
 
 import errno
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import fsspec
@@ -80,6 +81,22 @@ def test_a_password_in_a_url_is_told_nowhere(tmp_path):
     with pytest.raises(errors.DeepSeekError) as refused:
         fetched(url, tmp_path, nothing)
     assert "secret" not in f"{refused.value} {refused.value.remedy}"
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "said", "remedy"),
+    [
+        ("ftp://127.0.0.1:1/x", errors.InputError, "ConnectionRefusedError", "the connection"),
+        ("s3://bucket/x", errors.ConfigError, "can't be opened here", "pip install s3fs"),
+        ("nosuch://x", errors.ConfigError, "is not a URL that fsspec opens", "ds://parts"),
+    ],
+)
+def test_a_url_that_does_not_open_says_what_to_do(url, kind, said, remedy, tmp_path):
+    if url.startswith("s3") and find_spec("s3fs"):
+        pytest.skip("s3fs is installed")
+    with pytest.raises(kind, match=said) as refused:
+        fetched(url, tmp_path, nothing)
+    assert remedy in refused.value.remedy
 
 
 def test_an_application_is_prepared_from_a_store(plugin, rows, tmp_path, monkeypatch, capsys):

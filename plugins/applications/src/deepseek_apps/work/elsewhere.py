@@ -7,12 +7,16 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from deepseek_core import errors
+from deepseek_core import console, errors
 
 _FETCHED: Final = "fetched"
 _MARK: Final = "://"
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_LIBRARIES: Final = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
+_LIBRARIES: Final = {
+    "s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs",
+    "http": "aiohttp requests", "https": "aiohttp requests",
+    "sftp": "paramiko", "ssh": "paramiko", "smb": "smbprotocol",
+}  # fmt: skip
 
 Progress = Callable[[int, int, str], None]
 
@@ -55,32 +59,48 @@ def fetched(url: str, folder: Path, progress: Progress) -> Path:
                 f"{folder} has no space for {told(url)}",
                 remedy="free space, or choose another folder",
             ) from error
-        raise errors.InputError(
-            f"{told(url)} can't be read: {type(error).__name__}: {error}",
-            remedy="see to the address, the permissions and the connection",
-        ) from error
+        raise _unread(url, error) from error
     for name, path in files.items():
         _check_arrived(url, name, sizes[name], path)
     return copy
 
 
 def _opened(url: str) -> tuple[Any, str]:
-    """The filesystem of a URL, and the path in it."""
+    """The filesystem of a URL, and the path in it; some connect here."""
     try:
         from fsspec.core import url_to_fs
 
         system, root = url_to_fs(url)
+    except errors.DeepSeekError:
+        raise
     except ImportError as error:
-        library = _LIBRARIES.get(url.partition(_MARK)[0], "fsspec")
         raise errors.ConfigError(
-            f"{told(url)} can't be opened here: {error}", remedy=f"pip install {library}"
+            f"{told(url)} can't be opened here: {error}", remedy=_install(url) or "install fsspec"
         ) from error
     except ValueError as error:
         raise errors.ConfigError(
             f"{told(url)} is not a URL that fsspec opens: {error}",
-            remedy="give a file or a folder, or a URL such as ds://parts or s3://bucket/parts",
+            remedy=_install(url)
+            or "give a file or a folder, or a URL such as ds://parts or s3://bucket/parts",
         ) from error
+    except Exception as error:
+        raise _unread(url, error) from error
     return system, str(root).rstrip("/")
+
+
+def _install(url: str) -> str | None:
+    """The command that brings what opens URLs of that scheme, if it is known."""
+    scheme = url.partition(_MARK)[0]
+    if scheme == "ds":
+        return console.install_command("deepseek-store")
+    return f"pip install {_LIBRARIES[scheme]}" if scheme in _LIBRARIES else None
+
+
+def _unread(url: str, error: Exception) -> errors.InputError:
+    return errors.InputError(
+        f"{told(url)} can't be read: {type(error).__name__}: {error}",
+        remedy="see to the address, the permissions and the connection",
+    )
 
 
 def _listed(system: Any, root: str) -> dict[str, int]:

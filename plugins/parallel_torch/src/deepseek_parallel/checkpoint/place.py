@@ -29,6 +29,7 @@ class Place:
 
     Raises:
         ConfigError: fsspec knows no such scheme, or a library is missing for it.
+        InputError: it connects at once, and nobody answers.
     """
 
     def __init__(self, url: str | os.PathLike[str], **options: Any) -> None:
@@ -40,10 +41,18 @@ class Place:
             self._fs, root = url_to_fs(self.url, **options)
         except ImportError as error:
             raise _no_library(self.url, error) from error
+        except errors.DeepSeekError:
+            raise
         except ValueError as error:
             raise errors.ConfigError(
                 f"{self.url} is not a URL that fsspec opens: {error}",
-                remedy="give a folder, or a URL such as ds://runs/first or s3://bucket/run",
+                remedy=_install(self.url)
+                or "give a folder, or a URL such as ds://runs/first or s3://bucket/run",
+            ) from error
+        except Exception as error:  # some connect at once
+            raise errors.InputError(
+                f"{self.url} can't be opened: {_why(error)}",
+                remedy="see to the address, the permissions and the connection",
             ) from error
         self._root = str(root).rstrip("/") or "/"
         self.is_local = isinstance(self._fs, LocalFileSystem)
@@ -357,13 +366,16 @@ def _protocols(fs: Any) -> tuple[str, ...]:
 
 
 def _no_library(url: str, error: ImportError) -> errors.ConfigError:
-    scheme = url.partition("://")[0]
-    library = _LIBRARIES.get(scheme)
-    if scheme == "ds":
-        remedy = console.install_command("deepseek-store")
-    else:
-        remedy = f"pip install {library}" if library else "install the library that it names"
+    remedy = _install(url) or "install the library that it names"
     return errors.ConfigError(f"{url} can't be opened: {error}", remedy=remedy)
+
+
+def _install(url: str) -> str | None:
+    """The command that brings what opens URLs of that scheme, if it is known."""
+    scheme = url.partition("://")[0]
+    if scheme == "ds":
+        return console.install_command("deepseek-store")
+    return f"pip install {_LIBRARIES[scheme]}" if scheme in _LIBRARIES else None
 
 
 def _why(error: Exception) -> str:
