@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,9 +15,7 @@ from deepseek_apps.ctr.evaluating import OURS, shuffled
 from deepseek_apps.ctr.features.map import fit_features
 from deepseek_apps.ctr.fitted import is_trained, read_stack
 from deepseek_apps.ctr.job import Ctr
-from deepseek_apps.ctr.trees.boosting import BoostingSettings, Labeled, fit_boosting
 from deepseek_core import Session, applications, errors
-from deepseek_core.testing import ApplicationConformance
 
 SESSIONS = Path(__file__).parents[3] / "examples" / "applications" / "ctr" / "shoppers.csv"
 ROWS = 1_000
@@ -42,37 +38,6 @@ def sessions(path: Path, rows: slice) -> Path:
     header, *lines = SESSIONS.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join([header, *lines[rows]]) + "\n", encoding="utf-8")
     return path
-
-
-class TestCtr(ApplicationConformance):
-    """The rules of every application, by trees alone: they need no process of their own."""
-
-    plugin = "applications"
-    name = "ctr"
-    options = {**OPTIONS, "models": "trees"}  # noqa: RUF012 - as the base class has it
-
-    def prepare(self, spec, folder: Path) -> None:
-        """Import torch, and fit trees: joblib settles how processes start at its first fit."""
-        import_module("torch")
-        fit_boosting(
-            Labeled(inputs=np.eye(4, dtype=np.float32), target=np.array([0, 1, 0, 1])),
-            BoostingSettings(rounds=1),
-            seed=0,
-        )
-
-    def source(self, folder: Path) -> Path:
-        return sessions(folder / "sessions.csv", slice(0, ROWS))
-
-    def inputs(self, folder: Path) -> Sequence[Path]:
-        return [sessions(folder / "new.csv", slice(-40, None))]
-
-    def unfit(self, folder: Path) -> Sequence[Path]:
-        one_class, damaged = folder / "one_class.csv", folder / "damaged.csv"
-        lines = SESSIONS.read_text(encoding="utf-8").splitlines()
-        kept = [lines[0], *(line for line in lines[1:300] if line.endswith("FALSE"))]
-        one_class.write_text("\n".join(kept) + "\n", encoding="utf-8")
-        damaged.write_bytes(SESSIONS.read_bytes()[:20_000] + b"\xff\xfe;1\n")
-        return [one_class, damaged, folder / "missing.csv"]
 
 
 @attrs.frozen(kw_only=True)

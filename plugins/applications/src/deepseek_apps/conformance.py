@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from deepseek_apps.ctr.conformance import TestCtr
 from deepseek_apps.defects.conformance import TestDefects
+from deepseek_apps.translate.conformance import TestTranslate
 from deepseek_core.testing import CommandConformance
 
-__all__ = ["TestApp", "TestDefects"]
+__all__ = ["TestApp", "TestCtr", "TestDefects", "TestTranslate"]
 
 
 class TestApp(CommandConformance):
