@@ -77,6 +77,15 @@ def test_the_exported_model_is_one_that_ds_sdk_run_takes(trained, plugin, tmp_pa
         assert found["probabilities"].argmax(1).tolist() == [0, 2]
 
 
+def test_an_option_that_was_settled_is_refused_at_a_run(trained, plugin, tmp_path, capsys):
+    said(capsys, plugin, "export", trained)
+    asked = tmp_path / "asked.csv"
+    asked.write_text("x,y\n0,0\n")
+    refused = said(capsys, plugin, "run", trained, asked, "--set", "steps=3", code=2)
+    assert "steps can't be set for a run" in refused
+    assert "here may be set: nothing" in refused
+
+
 def test_a_seed_that_was_trained_is_left_as_it_is(trained, plugin, capsys):
     before = (trained / "seed-0" / "weights.npz").stat().st_mtime_ns
     found = json.loads(said(capsys, plugin, "train", trained, "--seeds", "0-2", "--json"))

@@ -119,6 +119,14 @@ def test_a_row_says_what_where_and_how_fast(done: Done) -> None:
     assert all(row["where"] is None for row in rows if not row["defect"])
 
 
+def test_a_run_may_have_a_deadline_of_its_own(done: Done) -> None:
+    spots = [done.source / "spot"]
+    assert all(row["late"] for row in answers(done, spots, deadline_ms=0.01))
+    assert not any(row["late"] for row in answers(done, spots, deadline_ms=60_000.0))
+    option = {each.name: each.at_run for each in applications.offers()["defects"].options()}
+    assert {name for name, at_run in option.items() if at_run} == {"deadline_ms", "maps", "timed"}
+
+
 def test_the_place_is_told_in_pixels_of_a_larger_picture(done: Done, tmp_path: Path) -> None:
     inside = 0
     for number in range(8):

@@ -27,12 +27,16 @@ class Wording:
 
 @attrs.frozen(kw_only=True)
 class OptionField:
-    """One option as a person reads of it; `default` is None where it has to be given."""
+    """One option as a person reads of it; `default` is None where it has to be given.
+
+    `at_run`: it may be given anew whenever what was made with it runs.
+    """
 
     name: str
     kind: str
     default: str | None
     help: str = ""
+    at_run: bool = False
 
 
 def resolved(found: Registered[Any], given: Mapping[str, Any], wording: Wording) -> dict[str, Any]:
@@ -122,7 +126,7 @@ def _described(field: attrs.Attribute[Any]) -> OptionField:
     default = None if field.default is attrs.NOTHING else _told(field.default)
     return OptionField(
         name=_name(field), kind=str(kind), default=default,
-        help=str(field.metadata.get("help", "")),
+        help=str(field.metadata.get("help", "")), at_run=bool(field.metadata.get("at_run")),
     )  # fmt: skip
 
 

@@ -89,9 +89,11 @@ def _options(offer: applications.Offer) -> str:
     options = offer.options()
     if not options:
         return "it has no options"
-    width = max(len(option.name) for option in options) + 2
-    lines = "\n".join(f"  {option.name:{width}}{_told(option)}" for option in options)
-    return f"options (prepare --set NAME=VALUE):\n{lines}"
+    names = [f"{option.name}{'*' * option.at_run}" for option in options]
+    width = max(map(len, names)) + 2
+    pairs = zip(names, options, strict=True)
+    lines = "\n".join(f"  {name:{width}}{_told(option)}" for name, option in pairs)
+    return f"options (prepare --set NAME=VALUE; *: also run --set NAME=VALUE):\n{lines}"
 
 
 def _told(option: applications.OptionField) -> str:

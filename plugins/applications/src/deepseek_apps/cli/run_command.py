@@ -18,6 +18,7 @@ EXAMPLES: Final = """examples:
   ds-sdk app NAME run files INPUT ...         with files that were exported elsewhere
   ds-sdk app NAME run work INPUT -o answers.jsonl
   ds-sdk app NAME run work INPUT --devices cpu
+  ds-sdk app NAME run work INPUT --set OPTION=VALUE   an option that may be given here
 
 It prints a line of JSON for each item, in the order of the inputs."""
 
@@ -39,6 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--devices", metavar="ID,...", help="devices that may run it (default: all present)"
     )
     parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="pairs",
+        help="an option that may be given for a run: ds-sdk app NAME --help marks them",
+    )  # fmt: skip
+    parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="of the host, for it (default: 1)"
     )
     parser.add_argument("--json", action="store_true", help="lines of JSON (as without it)")
@@ -50,18 +55,34 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ArtifactError: files that are missing, changed, or of another application or export.
         InputError: an input that can't be read.
+        ConfigError: an option that can't be given here, or does not fit.
     """
     common.check_threads(args.threads)
     for path in args.inputs:
         if not path.exists():
             raise errors.InputError(f"no such file: {path}", remedy="check the path")
     target, options = _exported(args)
-    opened = applications.open_application(args.application, options)
+    changes = common.settings_of(args.pairs)
+    _check_at_run(args.application, changes)
+    opened = applications.open_application(args.application, {**options, **changes})
     devices = None if args.devices is None else args.devices.split(",")
     with Session(threads=args.threads, devices=devices) as session:
         rows = opened.application.run(target, args.inputs, session)
         _write(args.output, _lines(rows))
     return 0
+
+
+def _check_at_run(name: str, changes: Mapping[str, str]) -> None:
+    """Refuse options that were settled when the data were prepared."""
+    if not changes:
+        return
+    may = [option.name for option in applications.offers()[name].options() if option.at_run]
+    wrong = [change for change in changes if change not in may]
+    if wrong:
+        raise errors.ConfigError(
+            f"{wrong[0]} can't be set for a run: what was exported does not change",
+            remedy=f"here may be set: {', '.join(may) or 'nothing'}",
+        )
 
 
 def _exported(args: argparse.Namespace) -> tuple[Path, Mapping[str, Any]]:

@@ -33,9 +33,9 @@ class Line:
         InputError: the files of the export are damaged, or do not belong together.
     """
 
-    def __init__(self, target: Path, session: Session) -> None:
+    def __init__(self, target: Path, session: Session, deadline_ms: float | None = None) -> None:
         self.inspection: Inspection = read_inspection(target)
-        self._deadline_s = self.inspection.deadline_ms / 1e3
+        self._deadline_s = (deadline_ms or self.inspection.deadline_ms) / 1e3
         graph = session.load(target / MODEL)
         self._plan: Plan = session.plan(graph, latency="realtime", deadline_s=self._deadline_s)
         read = partial(read_picture, colors=self.inspection.colors)
@@ -96,17 +96,18 @@ def answer(
     *,
     maps: Path | None = None,
     timed: bool = True,
+    deadline_ms: float | None = None,
 ) -> Iterator[Mapping[str, Any]]:
     """A row for each picture, in order; with `maps` their maps are written there as PNG.
 
-    Without `timed` equal pictures get equal rows.
+    Without `timed` equal pictures get equal rows. The deadline is that of the export by default.
 
     Raises:
         InputError: no picture, or files of an export that are damaged.
         WriteError: a map can't be written.
     """
     files = pictures_of(inputs)
-    with Line(target, session) as line:
+    with Line(target, session, deadline_ms) as line:
         line.warm(files[0])
         for number, file in enumerate(files):
             row, found = line.inspect(file)

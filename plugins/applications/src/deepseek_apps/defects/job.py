@@ -76,5 +76,8 @@ class Defects(applications.Application):
         """
         from deepseek_apps.defects.answering import answer
 
-        maps = Path(self._options.maps) if self._options.maps else None
-        return answer(target, inputs, session, maps=maps, timed=self._options.timed)
+        options = self._options
+        return answer(
+            target, inputs, session, maps=Path(options.maps) if options.maps else None,
+            timed=options.timed, deadline_ms=options.deadline_ms,
+        )  # fmt: skip

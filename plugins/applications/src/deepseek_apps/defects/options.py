@@ -67,13 +67,15 @@ class Options:
         default=5.0, metadata={"help": "seconds that decoding of one picture may take"}
     )
     deadline_ms: float = attrs.field(
-        default=8.0, metadata={"help": "milliseconds from file to map, in run"}
+        default=8.0, metadata={"help": "milliseconds from file to map", "at_run": True}
     )
     maps: str = attrs.field(
-        default="", metadata={"help": "in run: folder that a map of each picture is written to"}
+        default="",
+        metadata={"help": "folder that a map of each picture is written to", "at_run": True},
     )
     timed: bool = attrs.field(
-        default=True, metadata={"help": "in run: each row has its seconds, and whether it was late"}
+        default=True,
+        metadata={"help": "each row has its seconds, and whether it was late", "at_run": True},
     )
     int8: Literal["auto", "never"] = attrs.field(
         default="auto", metadata={"help": "auto: int8 ships where it was measured faster"}

@@ -15,8 +15,8 @@ TASKS: Final = ("main", "reverse", "languages", "denoise")
 """Main alone, or with: the other direction, other languages, denoising of the target."""
 
 
-def _option(default: Any, text: str) -> Any:
-    return attrs.field(default=default, metadata={"help": text})
+def _option(default: Any, text: str, *, at_run: bool = False) -> Any:
+    return attrs.field(default=default, metadata={"help": text, "at_run": at_run})
 
 
 @attrs.frozen(kw_only=True)
@@ -48,9 +48,11 @@ class Options:
     rate: float = _option(3e-3, "largest learning rate of AdamW; it falls in a line to 0")
     warmup: int = _option(300, "updates in which the rate rises")
     longest: int = _option(128, "most tokens of a text that is trained on, or made")
-    beam: int = _option(4, "hypotheses of the search; 1 is greedy")
+    beam: int = _option(4, "hypotheses of the search; 1 is greedy", at_run=True)
     precision: Literal["fp32", "bf16"] = _option("fp32", "bf16 is faster where the CPU has AMX")
-    engine: Literal["session", "ctranslate2"] = _option("session", "what `run` translates with")
+    engine: Literal["session", "ctranslate2"] = _option(
+        "session", "what `run` translates with", at_run=True
+    )
     license: str = _option("", "license of the data, for the report")
     source: str = _option("", "where the data are from, for the report")
 
