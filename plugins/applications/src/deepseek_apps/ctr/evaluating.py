@@ -185,7 +185,8 @@ def _difference(one: Contestant, other: Contestant, target: Ints) -> application
     found = intervals.paired_over_both(_auc, one.by_seed, theirs, target, draws=_DRAWS)
     return applications.Difference(
         one=one.name, other=other.name, measure=AUC, interval=found,
-        basis=f"bootstrap over {len(target):,} test rows and {len(one.by_seed)} seeds",
+        basis=f"bootstrap over {len(target):,} test rows and "
+        f"{intervals.num_seeds(len(one.by_seed))}",
     )  # fmt: skip
 
 

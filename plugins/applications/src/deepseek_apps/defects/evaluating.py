@@ -18,7 +18,7 @@ from deepseek_apps.defects.scoring import Said, pixels_of, said_by_network
 from deepseek_apps.defects.thresholds import alarms_per_1000, choose
 from deepseek_apps.defects.trained import read_trained, trained_network
 from deepseek_apps.shared.chance import shuffled_labels
-from deepseek_apps.shared.intervals import over_seeds
+from deepseek_apps.shared.intervals import num_seeds, over_seeds
 from deepseek_core import applications, compression
 
 AUROC: Final = applications.Measure(name="AUROC", unit="1")
@@ -264,7 +264,7 @@ def _difference(one: Model, other: Model, truth: Truth) -> applications.Differen
     return applications.Difference(
         one=one.name, other=other.name, measure=AUROC,
         interval=measures.bootstrapped(ahead, truth.groups),
-        basis=f"bootstrap over parts, mean of {len(one.said)} seeds",
+        basis=f"bootstrap over parts, mean of {num_seeds(len(one.said))}",
     )  # fmt: skip
 
 

@@ -67,7 +67,12 @@ def _figures(report: Report) -> str:
     counts = report.card.parts
     shown.append((f"{sum(counts.values()):,}", f"items: {_counts(report)}"))
     cpu_s = sum(report.cpu_s.values())
-    shown.append((console.format_seconds(cpu_s), f"CPU time, {len(report.seeds)} seeds"))
+    shown.append(
+        (
+            console.format_seconds(cpu_s),
+            f"CPU time, {len(report.seeds)} seed{'s' * (len(report.seeds) != 1)}",
+        )
+    )
     cells = "".join(f"<div><b>{escape(v)}</b><span>{escape(t)}</span></div>" for v, t in shown)
     return f'<div class="figures">{cells}</div>'
 

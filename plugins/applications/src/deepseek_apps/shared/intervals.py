@@ -30,6 +30,11 @@ Figure = Callable[..., float]
 """A figure of some items: arrays of equal length -> a number."""
 
 
+def num_seeds(count: int) -> str:
+    """How many seeds, in words: "1 seed", "5 seeds"."""
+    return "1 seed" if count == 1 else f"{count} seeds"
+
+
 def over_seeds(values: Sequence[float]) -> compression.Interval:
     """The mean over seeds with its t interval; infinite ends where there is one seed.
 

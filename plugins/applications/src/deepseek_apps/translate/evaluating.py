@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 import numpy as np
 
-from deepseek_apps.shared.intervals import over_samples, over_seeds, paired_over_both
+from deepseek_apps.shared.intervals import num_seeds, over_samples, over_seeds, paired_over_both
 from deepseek_apps.translate.deployed import Deployed
 from deepseek_apps.translate.memory import Memory
 from deepseek_apps.translate.run_folder import Run
@@ -120,7 +120,7 @@ def _difference(judged: Judged, seeds: int) -> applications.Difference:
     return applications.Difference(
         one=judged.ours, other=BASELINE, measure=BLEU,
         interval=paired_over_both(judged.scorer.bleu_of, ones, others),
-        basis=f"bootstrap of seeds and texts, {seeds} seeds",
+        basis=f"bootstrap of seeds and texts, {num_seeds(seeds)}",
     )  # fmt: skip
 
 
