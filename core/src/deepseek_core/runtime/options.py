@@ -29,7 +29,7 @@ class Wording:
 class OptionField:
     """One option as a person reads of it; `default` is None where it has to be given.
 
-    `at_run`: it may be given anew whenever what was made with it runs.
+    `at_run`: it may be given again whenever what was made with it runs.
     """
 
     name: str
