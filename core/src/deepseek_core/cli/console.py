@@ -13,6 +13,7 @@ from deepseek_core.cli.answer import answer_bytes, flush, print_json, print_line
 from deepseek_core.cli.charts import Axis, Bar, Point, bar_chart, line_chart, scatter, timeline
 from deepseek_core.cli.groups import CommandGroup
 from deepseek_core.cli.html import figure, legend, scrolled, table, write_html
+from deepseek_core.cli.kept import kept_command
 from deepseek_core.cli.outputs import check_writable
 from deepseek_core.cli.parser import command_parser
 from deepseek_core.cli.progress import ProgressReporter
@@ -40,6 +41,7 @@ __all__ = [
     "format_bytes",
     "format_seconds",
     "install_command",
+    "kept_command",
     "legend",
     "line_chart",
     "load_entry",

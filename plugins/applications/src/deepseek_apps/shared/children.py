@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_core import errors
+from deepseek_core import console, errors
 
 _POLL_S: Final = 0.1
 _LAST_WORDS: Final = 2_000
@@ -52,7 +51,7 @@ class Child:
         self._seen, self._alive_s = 0, time.monotonic()
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "deepseek_apps.shared.kept", str(os.getpid()), *words],
+                console.kept_command(words),
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True,
                 cwd=folder,  # what a recipe names is looked for beside it
             )  # fmt: skip

@@ -6,13 +6,12 @@ import os
 import resource
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from deepseek_core import errors
+from deepseek_core import console, errors
 
 _LOOK_S: Final = 0.2
 _STOP_S: Final = 60.0
@@ -24,7 +23,8 @@ _LAST_WORDS: Final = 1500
 def run_sdk(words: Sequence[str], log: Path, look: Callable[[], object], threads: int = 1) -> float:
     """Run `ds-sdk WORDS` to its end; `look` is called meanwhile. Returns its CPU seconds.
 
-    Whatever ends the wait, Ctrl-C too, is passed on as Ctrl-C, so that the child saves.
+    Whatever ends the wait, Ctrl-C too, is passed on as Ctrl-C, so that the child saves. It ends
+    with this process, too, if that is killed.
 
     Raises:
         Interrupted: it was stopped.
@@ -33,7 +33,7 @@ def run_sdk(words: Sequence[str], log: Path, look: Callable[[], object], threads
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with log.open("wb") as out:
         child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "deepseek_core", *words],
+            console.kept_command(words),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
