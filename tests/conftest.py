@@ -69,7 +69,7 @@ LONG = (
     "docs/test_click_page.py",
     "docs/test_translate_page.py",
     "deepseek_fusion/test_fusion_conformance.py",
-    "deepseek_apps/defects/test_defects_conformance.py",
+    "deepseek_apps/test_apps_conformance.py",
     "deepseek_apps/translate/test_job.py",
     "docs/test_search.py",
     "deepseek_fpga/test_cosim.py",
