@@ -10,8 +10,9 @@ research and education alone, so it lies in no repository).
    the other direction, 29,000 pairs each into French and Czech, and to restore German captions
    with noise (25,974 more than the pairs have). Both have as many parameters, updates and target
    tokens an update, a vocabulary of as many pieces learned from their own training part, and keep
-   the best of their ten checkpoints by BLEU on val. Differences are paired: seeds and texts
-   are drawn again (1,000 times); sacrebleu's own paired bootstrap stands beside them seed by seed.
+   the best of their ten checkpoints by BLEU on val, tried from the last one back. Differences are
+   paired: seeds and texts are drawn again (1,000 times); sacrebleu's own paired bootstrap stands
+   beside them seed by seed.
 2. Greedy translation of test2016 by the exported model and by the eager one, which keeps keys and
    values from token to token and drops texts that have ended: equal token by token, and seconds
    for a text at a time and for 32. One thread each, in turn.

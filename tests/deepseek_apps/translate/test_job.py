@@ -107,7 +107,10 @@ def test_session_and_ctranslate2_answer_alike_and_keep_the_lines(
 def test_a_finished_training_is_left_as_it_is(done: Done) -> None:
     """It was stopped once, see the fixture, and went on from its last checkpoint."""
     before = read_result(done.context.seed(0))
-    assert sorted(map(int, before.validation)) == list(range(36, 361, 36))
+    steps = sorted(map(int, before.validation))
+    assert steps == list(range(steps[0], 361, 36))
+    assert before.kept == max(steps, key=lambda step: (before.validation[str(step)], step))
+    assert steps[0] == max(36, before.kept - 2 * 36)
     done.job.train(0, done.context)
     assert read_result(done.context.seed(0)) == before
     assert before.cpu_s > 0

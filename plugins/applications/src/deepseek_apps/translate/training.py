@@ -22,7 +22,9 @@ WEIGHTS: Final = "model.safetensors"
 _RESULT: Final = "result.json"
 _SPENT: Final = "cpu_s.json"
 _SAVES: Final = 10
-"""Checkpoints of a run, evenly apart; of all, that with the best BLEU on validation is kept."""
+"""Checkpoints of a run, evenly apart."""
+_WORSE: Final = 2
+"""So many checkpoints in a row that translate worse, going back from the last, end the search."""
 
 
 @attrs.frozen(kw_only=True)
@@ -133,16 +135,20 @@ def load_texts(run: Run) -> tuple[Prepared, Vocabulary]:
 def _choose(
     run: Run, steps: list[int], context: applications.ApplicationContext
 ) -> tuple[int, dict[str, float]]:
-    """Put the weights of the best of the checkpoints in their place."""
+    """Put the weights of the best checkpoint in their place: that with the best BLEU on validation.
+
+    They are tried from the last one back, as long as earlier ones may be better.
+    """
     scores: dict[str, float] = {}
     best = steps[-1]
-    for number, step in enumerate(steps):
+    for number, step in enumerate(reversed(steps)):
         told = f"translating the validation part after {step} updates"
         context.progress(number, len(steps), told)
-        path = _exported(run, step)
-        scores[str(step)] = _validation_bleu(run, path)
-        if scores[str(step)] >= scores.get(str(best), -1.0):
+        scores[str(step)] = _validation_bleu(run, _exported(run, step))
+        if scores[str(step)] > scores[str(best)]:
             best = step
+        elif steps.index(best) - steps.index(step) >= _WORSE:
+            break
     _exported(run, best).replace(run.folder / WEIGHTS)
     for path in run.folder.glob("step-*.safetensors"):
         path.unlink()
