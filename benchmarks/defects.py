@@ -121,7 +121,7 @@ def reference(folder: Path, share: float) -> None:
 
 def written_recipe(folder: Path, *, quick: bool) -> Path:
     """`tiles.toml`, with the weights of the fold."""
-    from deepseek_compress.recipe.toml import as_toml
+    from deepseek_core.contracts.toml import as_toml
 
     table = tomllib.loads((EXAMPLE / "tiles.toml").read_text(encoding="utf-8"))
     for part in ("model", "data"):

@@ -116,7 +116,7 @@ def told() -> Any:
 
 def variant(student: str, less: int) -> str:
     """The recipe with another student or share, as text."""
-    from deepseek_compress.recipe.toml import as_toml
+    from deepseek_core.contracts.toml import as_toml
 
     table = tomllib.loads(RECIPE.read_text(encoding="utf-8"))
     table["model"]["student"] = f"visual_search.py:{student}"

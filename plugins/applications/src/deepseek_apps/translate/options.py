@@ -43,7 +43,7 @@ class Options:
     layers: int = _option(2, "layers of the encoder, and of the decoder")
     dropout: float = _option(0.1, "share of units that an update leaves out")
     smoothing: float = _option(0.1, "share of each target that all pieces get (label smoothing)")
-    updates: int = _option(3000, "updates of the training")
+    updates: int = _option(6000, "updates of the training")
     batch_tokens: int = _option(350, "target tokens of an update, with padding")
     rate: float = _option(3e-3, "largest learning rate of AdamW; it falls in a line to 0")
     warmup: int = _option(300, "updates in which the rate rises")
