@@ -179,6 +179,36 @@ def test_more_events_than_may_wait_push_out_the_oldest(installed, monkeypatch, c
     assert len([r for r in caplog.records if "the oldest are dropped" in r.message]) == 1
 
 
+def test_what_is_emitted_while_another_thread_tells_early_events_waits_for_them(
+    installed, monkeypatch
+):
+    """Or a thread's second event would be heard before its first, which came early."""
+    installed(a="pass")
+    tells, may_go, take = threading.Event(), threading.Event(), COURIER.take
+
+    def slowly(audience, event):
+        if event.step == -1:
+            tells.set()
+            assert may_go.wait(30)
+        take(audience, event)
+
+    monkeypatch.setattr(COURIER, "take", slowly)
+    first = threading.Thread(target=emit, args=(checkpoint_failed(-1),))
+    first.start()
+    assert tells.wait(30)
+    for number in range(5):
+        emit(checkpoint_failed(number))
+    may_go.set()
+    first.join(30)
+    assert not first.is_alive()
+    assert COURIER.drain(30)
+    assert [event.step for event in heard_by("a")] == [-1, 0, 1, 2, 3, 4]
+
+
+def checkpoint_failed(step):
+    return events.CheckpointFailed(url="", step=step, reason="")
+
+
 def test_many_threads_emit_and_each_event_is_heard_once(installed):
     installed(a="pass")
 

@@ -41,7 +41,8 @@ def emit(event: Event | Callable[[], Event], *, wait_s: float = 0.0) -> None:
 class Process:
     """Knows who listens in this process, found once.
 
-    `_early` are events that came while another thread looked.
+    `_early` are events that came before that, in their order; `_is_settled` once all of them were
+    told: each thread's events are heard in the order in which it emitted them.
     """
 
     def __init__(self) -> None:
@@ -50,21 +51,25 @@ class Process:
     def forget(self) -> None:
         """Look again at the next event."""
         self._found: tuple[Audience | None] | None = None
+        self._is_settled = False
         self.renew()
 
     @contextmanager
     def heard_by(self, audience: Audience | None) -> Iterator[None]:
         """Tell these in the block, and nobody else; None for nobody at all."""
-        before, self._found = self._found, (audience,)
+        before = self._found, self._is_settled
+        self._found, self._is_settled = (audience,), True
         try:
             yield
         finally:
-            self._found = before
+            self._found, self._is_settled = before
 
     def renew(self) -> None:
         """Keep in a forked child what was found, and nothing else."""
         self._look, self._is_looking = threading.RLock(), False
+        self._order = threading.RLock()  # reentrant: a finalizer may emit in the midst of anything
         self._early: deque[Event | Callable[[], Event]] = deque(maxlen=_MOST_EARLY)
+        self._is_settled = self._found is not None
 
     def hold(self) -> None:
         """Let no thread look while the process is copied: the copy would wait for its imports."""
@@ -77,14 +82,17 @@ class Process:
 
     def take(self, event: Event | Callable[[], Event]) -> None:
         """Queue it for the listeners; nobody hears what a plugin emits while it loads."""
-        if self._found is None:
-            if not is_loading():
-                self._early.append(event)
+        if not self._is_settled:
+            if is_loading():
+                return
+            with self._order:
+                waits = not self._is_settled  # all early ones may have been told just now
+                if waits:
+                    self._early.append(event)
+            if waits:
                 self._find()
-            return
-        (audience,) = self._found
-        if audience is not None:
-            COURIER.take(audience, event() if callable(event) else event)
+                return
+        self._tell(event)
 
     def _find(self) -> None:
         if self._is_looking or not self._look.acquire(blocking=False):
@@ -93,11 +101,25 @@ class Process:
             self._is_looking = True
             if self._found is None:
                 self._found = (_listening(),)
+            self._settle()
         finally:
             self._is_looking = False
             self._look.release()
-        while self._early:
-            self.take(self._early.popleft())
+
+    def _settle(self) -> None:
+        """Tell what came early, and whatever comes meanwhile, until nothing waits."""
+        while True:
+            with self._order:
+                if not self._early:
+                    self._is_settled = True
+                    return
+                event = self._early.popleft()
+            self._tell(event)
+
+    def _tell(self, event: Event | Callable[[], Event]) -> None:
+        audience = None if self._found is None else self._found[0]
+        if audience is not None:
+            COURIER.take(audience, event() if callable(event) else event)
 
 
 def _listening() -> Registry | None:
