@@ -118,6 +118,17 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def our_modules_stay() -> Iterator[None]:
+    """What a file's tests forget of ours, a later file would import a second time.
+
+    Its classes are others then, and what is patched in one of the two the other does not know.
+    """
+    ours = {name: module for name, module in sys.modules.items() if name.startswith("deepseek_")}
+    yield
+    assert not [name for name, module in ours.items() if sys.modules.get(name) is not module]
+
+
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A real S3 server, started once; what needs it is skipped where it is not installed."""

@@ -26,9 +26,15 @@ def find(monkeypatch, tmp_path):
         monkeypatch.syspath_prepend(str(tmp_path))
         return discover(Switches(**switches), entry_points=scan([str(tmp_path)]))
 
+    for name in _loaded("deepseek_observe"):  # the real one, which comes back
+        monkeypatch.delitem(sys.modules, name)
     yield find
-    for name in [name for name in sys.modules if name.startswith(("zoo_", "deepseek_observe"))]:
+    for name in _loaded("zoo_", "deepseek_observe"):
         del sys.modules[name]
+
+
+def _loaded(*begins):
+    return [name for name in sys.modules if name.startswith(begins)]
 
 
 def install_ours(folder, **more):

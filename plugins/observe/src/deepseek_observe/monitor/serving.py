@@ -93,7 +93,7 @@ def running(options: Options, sources: Sequence[Source]) -> Iterator[int]:
         if history is not None:
             hub.restore(_filler(history))
         sampler = _sampler(options, sources, engines, hub, history)
-        sampler.takers += [hub.take, metrics.take]  # who is drawn for comes first
+        sampler.takers += [metrics.take, hub.take]  # what the page shows, a scraper finds
         if history is not None:
             sampler.takers.append(history.take)
         app = make_app(
