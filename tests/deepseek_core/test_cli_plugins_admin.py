@@ -85,7 +85,13 @@ def test_the_export_has_a_line_for_each_distribution(plugins, tmp_path):
     origins = {
         "npu": {"url": (tmp_path / "my npu").as_uri(), "dir_info": {"editable": True}},
         "gpu": {"url": f"https://user:{zoo.CANARY}@example.org/gpu.whl", "archive_info": {}},
+        "fresh": {
+            "url": "ssh://git@example.org/fresh",
+            "vcs_info": {"vcs": "git", "requested_revision": "main", "commit_id": "abc123"},
+            "subdirectory": "py",
+        },
     }
+    zoo.install(tmp_path / "site", "fresh", hooks="import os\nos.abort()\n")
     for name, origin in origins.items():
         file = tmp_path / f"site/zoo_{name}-1.0.0.dist-info/direct_url.json"
         file.write_text(json.dumps(origin))
@@ -94,6 +100,7 @@ def test_the_export_has_a_line_for_each_distribution(plugins, tmp_path):
     lines = process.stdout.splitlines()
     assert f"-e {tmp_path}/my npu  # zoo-npu 1.0.0" in lines
     assert "zoo-gpu @ https://example.org/gpu.whl" in lines
+    assert "zoo-fresh @ git+ssh://git@example.org/fresh@abc123#subdirectory=py" in lines
     assert zoo.CANARY not in process.stdout
     answer = json.loads(plugins("plugins", "export", "--json").stdout)
     entry = next(d for d in answer["distributions"] if d["name"] == "zoo-npu")

@@ -515,6 +515,19 @@ def test_a_place_that_connects_at_once_and_finds_nobody_is_told():
     assert "the connection" in refused.value.remedy
 
 
+def test_a_password_in_a_url_is_told_by_nobody(tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    url = f"dir://me:secret@host::{(tmp_path / 'run').as_uri()}"
+    with pytest.raises(errors.DeepSeekError) as refused:
+        Checkpoints("ftp://me:secret@127.0.0.1:1/x")
+    assert "secret" not in f"{refused.value} {refused.value.remedy}"
+    place = Checkpoints(url)
+    assert "secret" not in place.url
+    with pytest.raises(errors.DeepSeekError) as refused:
+        ckpt(["inspect", url])
+    assert "secret" not in f"{refused.value} {refused.value.remedy}{capsys.readouterr()}"
+
+
 @pytest.mark.parametrize("step", [-1, 1.0, True, None])
 def test_a_step_is_a_whole_number(tmp_path, step):
     with pytest.raises(errors.InputError, match="step must be a whole number"):

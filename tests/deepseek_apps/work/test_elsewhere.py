@@ -2,13 +2,12 @@
 
 import errno
 import json
-from importlib.util import find_spec
 from pathlib import Path
 
 import fsspec
 import pytest
 
-from deepseek_apps.work.elsewhere import fetched, told
+from deepseek_apps.work.elsewhere import fetched
 from deepseek_core import errors
 from deepseek_core.cli import main
 
@@ -53,7 +52,7 @@ def test_a_file_that_arrives_short_is_told(memory, tmp_path, monkeypatch):
         Path(lpath).write_bytes(b"abc")
 
     monkeypatch.setattr(type(memory), "get_file", short)
-    with pytest.raises(errors.InputError, match="has 6 bytes, of which 3 arrived"):
+    with pytest.raises(errors.InputError, match="has 6 bytes, 3 arrived"):
         fetched("memory://parts", tmp_path, nothing)
 
 
@@ -76,27 +75,9 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(memory, tmp_path, monkey
 
 
 def test_a_password_in_a_url_is_told_nowhere(tmp_path):
-    url = "sftp://me:secret@host/parts"
-    assert told(url) == "sftp://host/parts"
     with pytest.raises(errors.DeepSeekError) as refused:
-        fetched(url, tmp_path, nothing)
+        fetched("sftp://me:secret@host/parts", tmp_path, nothing)
     assert "secret" not in f"{refused.value} {refused.value.remedy}"
-
-
-@pytest.mark.parametrize(
-    ("url", "kind", "said", "remedy"),
-    [
-        ("ftp://127.0.0.1:1/x", errors.InputError, "ConnectionRefusedError", "the connection"),
-        ("s3://bucket/x", errors.ConfigError, "can't be opened here", "pip install s3fs"),
-        ("nosuch://x", errors.ConfigError, "is not a URL that fsspec opens", "ds://parts"),
-    ],
-)
-def test_a_url_that_does_not_open_says_what_to_do(url, kind, said, remedy, tmp_path):
-    if url.startswith("s3") and find_spec("s3fs"):
-        pytest.skip("s3fs is installed")
-    with pytest.raises(kind, match=said) as refused:
-        fetched(url, tmp_path, nothing)
-    assert remedy in refused.value.remedy
 
 
 def test_an_application_is_prepared_from_a_store(plugin, rows, tmp_path, monkeypatch, capsys):

@@ -21,6 +21,7 @@ from deepseek_core.cli.table import print_table, print_text, render_table, termi
 from deepseek_core.contracts.files import read_own, whole_file
 from deepseek_core.contracts.toml import as_toml
 from deepseek_core.contracts.units import format_bytes, format_seconds, printable
+from deepseek_core.contracts.urls import without_password
 from deepseek_core.discovery.folders import cache_dir, make_private
 from deepseek_core.discovery.installing import install_command, update_command
 
@@ -47,6 +48,7 @@ __all__ = [
     "load_entry",
     "make_private",
     "nbytes_of",
+    "open_url",
     "print_json",
     "print_lines",
     "print_note",
@@ -63,6 +65,7 @@ __all__ = [
     "timeline",
     "update_command",
     "whole_file",
+    "without_password",
     "write_html",
 ]
 
@@ -79,3 +82,15 @@ def load_entry(text: str, folder: Path, *, where: str) -> Any:
     from deepseek_core.cli.entries import load_entry as load  # start-up counts
 
     return load(text, folder, where=where)
+
+
+def open_url(url: str, **options: Any) -> tuple[Any, str]:
+    """The file system of a URL or path as fsspec has it, and the path in it.
+
+    Raises:
+        ConfigError: fsspec knows no such scheme, or a library is missing for it.
+        InputError: it connects at once, and nobody answers.
+    """
+    from deepseek_core.cli.urls import open_url as opened  # start-up counts
+
+    return opened(url, **options)

@@ -61,7 +61,7 @@ def _wanted(dist: Distribution, plugins: Sequence[str]) -> Wanted:
     if origin is not None and origin.editable and origin.path is not None:
         line = f"-e {origin.path}"
     elif origin is not None:
-        line = f"{dist.name} @ {_without_password(origin.url)}"
+        line = origin.pinned(dist.name)
     return Wanted(
         name=dist.name,
         version=dist.version,
@@ -69,10 +69,6 @@ def _wanted(dist: Distribution, plugins: Sequence[str]) -> Wanted:
         plugins=tuple(plugins),
         editable=line.startswith("-e "),
     )
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"(?<=://)[^/@\s]*@", "", url)
 
 
 def read_lines(path: Path) -> tuple[str, ...]:

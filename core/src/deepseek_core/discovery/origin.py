@@ -7,6 +7,7 @@ from pathlib import Path
 
 import attrs
 
+from deepseek_core.contracts.urls import without_password
 from deepseek_core.discovery.distributions import Distribution
 
 
@@ -14,14 +15,15 @@ from deepseek_core.discovery.distributions import Distribution
 class Origin:
     """The address of a distribution, and whether it is an editable install.
 
-    `vcs` is the system that has it, as `git`, with the `revision` that was asked for, and the
-    `folder` in it; empty where there is none.
+    `vcs` is the system that has it, as `git`, with the `revision` that was asked for, the `commit`
+    that it was then, and the `folder` in it; empty where there is none.
     """
 
     url: str
     editable: bool = False
     vcs: str = ""
     revision: str = ""
+    commit: str = ""
     folder: str = ""
 
     @property
@@ -35,21 +37,17 @@ class Origin:
 
     def requirement(self, name: str) -> str:
         """What pip is told to install it from there, without a password; local: the path."""
-        if self.path is not None:
-            return str(self.path)
-        at = f"@{self.revision}" if self.revision else ""
+        return str(self.path) if self.path is not None else self._address(name, self.revision)
+
+    def pinned(self, name: str) -> str:
+        """What pip is told to install the same again: of a repository the same commit."""
+        return self._address(name, self.commit or self.revision)
+
+    def _address(self, name: str, revision: str) -> str:
+        at = f"@{revision}" if revision else ""
         below = f"#subdirectory={self.folder}" if self.folder else ""
         kind = f"{self.vcs}+" if self.vcs else ""
-        return f"{name} @ {kind}{_without_password(self.url)}{at}{below}"
-
-
-def _without_password(url: str) -> str:
-    from urllib.parse import urlsplit, urlunsplit
-
-    parts = urlsplit(url)
-    user, mark, host = parts.netloc.rpartition("@")
-    is_plain = ":" not in user and parts.scheme == "ssh"  # as in ssh://git@host
-    return urlunsplit(parts._replace(netloc=f"{user}{mark}{host}" if is_plain else host))
+        return f"{name} @ {kind}{without_password(self.url)}{at}{below}"
 
 
 def origin_of(dist: Distribution) -> Origin | None:
@@ -63,6 +61,7 @@ def origin_of(dist: Distribution) -> Origin | None:
             editable=editable,
             vcs=str(vcs.get("vcs", "")),
             revision=str(vcs.get("requested_revision", "")),
+            commit=str(vcs.get("commit_id", "")),
             folder=str(noted.get("subdirectory", "")),
         )
         return origin if isinstance(noted["url"], str) and origin.path != Path() else None

@@ -12,11 +12,6 @@ from deepseek_core import console, errors
 _FETCHED: Final = "fetched"
 _MARK: Final = "://"
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_LIBRARIES: Final = {
-    "s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs",
-    "http": "aiohttp requests", "https": "aiohttp requests",
-    "sftp": "paramiko", "ssh": "paramiko", "smb": "smbprotocol",
-}  # fmt: skip
 
 Progress = Callable[[int, int, str], None]
 
@@ -24,13 +19,6 @@ Progress = Callable[[int, int, str], None]
 def is_url(data: str) -> bool:
     """Whether data are named by a URL, not by a path."""
     return _MARK in data
-
-
-def told(url: str) -> str:
-    """The URL without a name and password that it may hold."""
-    scheme, mark, rest = url.partition(_MARK)
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def fetched(url: str, folder: Path, progress: Progress) -> Path:
@@ -41,12 +29,14 @@ def fetched(url: str, folder: Path, progress: Progress) -> Path:
         InputError: nothing lies there, it can't be read, or a file arrived with another size.
         WriteError: the copy can't be written.
     """  # fmt: skip
-    system, root = _opened(url)
+    system, root = console.open_url(url)
     copy = folder / _FETCHED / (PurePosixPath(root).name or "data")
     try:
         sizes = _listed(system, root)
         if not sizes:
-            raise errors.InputError(f"nothing lies at {told(url)}", remedy="check --data")
+            raise errors.InputError(
+                f"nothing lies at {console.without_password(url)}", remedy="check --data"
+            )
         files = {name: _below(copy, root, name) for name in sizes}
         for parent in {path.parent for path in files.values()}:
             parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +46,7 @@ def fetched(url: str, folder: Path, progress: Progress) -> Path:
     except Exception as error:  # each filesystem has errors of its own
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             raise errors.WriteError(
-                f"{folder} has no space for {told(url)}",
+                f"{folder} has no space for {console.without_password(url)}",
                 remedy="free space, or choose another folder",
             ) from error
         raise _unread(url, error) from error
@@ -65,40 +55,9 @@ def fetched(url: str, folder: Path, progress: Progress) -> Path:
     return copy
 
 
-def _opened(url: str) -> tuple[Any, str]:
-    """The filesystem of a URL, and the path in it; some connect here."""
-    try:
-        from fsspec.core import url_to_fs
-
-        system, root = url_to_fs(url)
-    except errors.DeepSeekError:
-        raise
-    except ImportError as error:
-        raise errors.ConfigError(
-            f"{told(url)} can't be opened here: {error}", remedy=_install(url) or "install fsspec"
-        ) from error
-    except ValueError as error:
-        raise errors.ConfigError(
-            f"{told(url)} is not a URL that fsspec opens: {error}",
-            remedy=_install(url)
-            or "give a file or a folder, or a URL such as ds://parts or s3://bucket/parts",
-        ) from error
-    except Exception as error:
-        raise _unread(url, error) from error
-    return system, str(root).rstrip("/")
-
-
-def _install(url: str) -> str | None:
-    """The command that brings what opens URLs of that scheme, if it is known."""
-    scheme = url.partition(_MARK)[0]
-    if scheme == "ds":
-        return console.install_command("deepseek-store")
-    return f"pip install {_LIBRARIES[scheme]}" if scheme in _LIBRARIES else None
-
-
 def _unread(url: str, error: Exception) -> errors.InputError:
     return errors.InputError(
-        f"{told(url)} can't be read: {type(error).__name__}: {error}",
+        console.without_password(f"{url} can't be read: {type(error).__name__}: {error}"),
         remedy="see to the address, the permissions and the connection",
     )
 
@@ -122,7 +81,7 @@ def _heard(url: str, progress: Progress) -> Any:
     from fsspec.callbacks import Callback
 
     def tell(size: int | None, value: int, **_: Any) -> None:
-        progress(value, max(size or 0, value), f"copying {told(url)}")
+        progress(value, max(size or 0, value), f"copying {console.without_password(url)}")
 
     return Callback(hooks={"progress": tell})
 
@@ -131,6 +90,6 @@ def _check_arrived(url: str, name: str, nbytes: int, path: Path) -> None:
     arrived = path.stat().st_size if path.is_file() else 0
     if arrived != nbytes:
         raise errors.InputError(
-            f"{name} at {told(url)} has {nbytes} bytes, of which {arrived} arrived",
+            f"{name} at {console.without_password(url)} has {nbytes} bytes, {arrived} arrived",
             remedy="run it again; where it stays so, that file is damaged",
         )

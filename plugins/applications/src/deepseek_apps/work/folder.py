@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import attrs
 
 from deepseek_apps.work import fingerprint
-from deepseek_apps.work.elsewhere import fetched, told
+from deepseek_apps.work.elsewhere import fetched
 from deepseek_apps.work.lock import NAME as LOCK
 from deepseek_apps.work.lock import alone
 from deepseek_apps.work.machine import machine_text
@@ -28,7 +28,7 @@ from deepseek_apps.work.state import (
     read_state,
     write_json,
 )
-from deepseek_core import applications, errors
+from deepseek_core import applications, console, errors
 
 DATA: Final = "data"
 EVALUATION: Final = "evaluation.json"
@@ -213,7 +213,7 @@ class WorkFolder:
                 path, attrs.evolve(context, folder=staging, card=None)
             )
             if url is not None and card.source == path.name:  # nobody said where they are from
-                card = attrs.evolve(card, source=told(url))
+                card = attrs.evolve(card, source=console.without_password(url))
             seconds, cpu_s = _times(begun_s, begun_cpu_s)
             before = read_state(self.path)
             step = Step(

@@ -80,7 +80,8 @@ class Checkpoints:
         self._peers = Peers(group)  # the other ranks
         if self._peers.size > 1 and not self._place.is_shared:
             raise errors.ConfigError(
-                f"{url} is in the memory of one process, and {self._peers.size} ranks save to it",
+                f"{self._place.url} is in the memory of one process, and {self._peers.size} ranks "
+                "save to it",
                 remedy="give a URL that all ranks see",
             )
         self.url, self._keep, self._limit_s = self._place.url, keep, limit_s

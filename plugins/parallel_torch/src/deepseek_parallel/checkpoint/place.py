@@ -21,11 +21,12 @@ _CHUNK_NBYTES: Final = 4 << 20
 _NOTHING_THERE: Final = FileNotFoundError, NotADirectoryError, IsADirectoryError
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FLAT: Final = {"abfs", "az", "ds", "gcs", "gs", "memory", "s3", "s3a"}  # folders are prefixes
-_LIBRARIES: Final = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
 
 
 class Place:
-    """Files below one URL. `read_nbytes` and `written_nbytes` count what went through it.
+    """Files below one URL, which `url` tells without a password.
+
+    `read_nbytes` and `written_nbytes` count what went through it.
 
     Raises:
         ConfigError: fsspec knows no such scheme, or a library is missing for it.
@@ -33,28 +34,12 @@ class Place:
     """
 
     def __init__(self, url: str | os.PathLike[str], **options: Any) -> None:
-        from fsspec.core import url_to_fs
         from fsspec.implementations.local import LocalFileSystem
 
-        self.url = os.fspath(url).rstrip("/") or "/"
-        try:
-            self._fs, root = url_to_fs(self.url, **options)
-        except ImportError as error:
-            raise _no_library(self.url, error) from error
-        except errors.DeepSeekError:
-            raise
-        except ValueError as error:
-            raise errors.ConfigError(
-                f"{self.url} is not a URL that fsspec opens: {error}",
-                remedy=_install(self.url)
-                or "give a folder, or a URL such as ds://runs/first or s3://bucket/run",
-            ) from error
-        except Exception as error:  # some connect at once
-            raise errors.InputError(
-                f"{self.url} can't be opened: {_why(error)}",
-                remedy="see to the address, the permissions and the connection",
-            ) from error
-        self._root = str(root).rstrip("/") or "/"
+        address = os.fspath(url).rstrip("/") or "/"
+        self._fs, root = console.open_url(address, **options)
+        self.url = console.without_password(address)
+        self._root = root or "/"
         self.is_local = isinstance(self._fs, LocalFileSystem)
         self.is_shared = "memory" not in _protocols(self._fs)
         self.read_nbytes = self.written_nbytes = 0
@@ -365,21 +350,9 @@ def _protocols(fs: Any) -> tuple[str, ...]:
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
 
 
-def _no_library(url: str, error: ImportError) -> errors.ConfigError:
-    remedy = _install(url) or "install the library that it names"
-    return errors.ConfigError(f"{url} can't be opened: {error}", remedy=remedy)
-
-
-def _install(url: str) -> str | None:
-    """The command that brings what opens URLs of that scheme, if it is known."""
-    scheme = url.partition("://")[0]
-    if scheme == "ds":
-        return console.install_command("deepseek-store")
-    return f"pip install {_LIBRARIES[scheme]}" if scheme in _LIBRARIES else None
-
-
 def _why(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    told = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return console.without_password(told)
 
 
 def _remedy(error: Exception) -> str:

@@ -40,7 +40,7 @@ def opened(url: str) -> tuple[Place, Listing]:
     found = listing(place)
     if not (found.committed or found.damaged or found.torn or found.foreign):
         raise CheckpointMissing(
-            f"{url} has no checkpoint",
+            f"{place.url} has no checkpoint",
             remedy="see to the URL: a checkpoint has a folder below it, and a manifest in that",
         )
     return place, found

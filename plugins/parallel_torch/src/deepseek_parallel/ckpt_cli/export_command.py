@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """
     console.check_writable(args.file)
     place, found = opened(args.url)
-    chosen = found.chosen(args.step, args.url)
+    chosen = found.chosen(args.step, place.url)
     from deepseek_parallel.checkpoint.exporting import export_safetensors
 
     tensors, left = export_safetensors(place, chosen, Path(args.file))

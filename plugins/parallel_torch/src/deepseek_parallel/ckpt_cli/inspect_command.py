@@ -43,20 +43,20 @@ def run(args: argparse.Namespace) -> int:
     """
     place, found = opened(args.url)
     if args.step is None and not args.tensors:
-        _print_all(args, found)
+        _print_all(args, place, found)
         return 1 if found.damaged else 0
     if args.step is None and not found.committed and found.foreign:
         _print_foreign(args, place, found.foreign[0])
         return 0
-    _print_one(args, place, found.chosen(args.step, args.url))
+    _print_one(args, place, found.chosen(args.step, place.url))
     return 0
 
 
-def _print_all(args: argparse.Namespace, found: Listing) -> None:
+def _print_all(args: argparse.Namespace, place: Place, found: Listing) -> None:
     if args.json:
         facts = {
             "schema": 1,
-            "url": args.url,
+            "url": place.url,
             "checkpoints": [_fact(one) for one in found.committed],
             "damaged": [{"folder": name, "error": str(error)} for name, error in found.damaged],
             "torn": list(found.torn),
@@ -73,7 +73,7 @@ def _print_all(args: argparse.Namespace, found: Listing) -> None:
         console.print_text(f"{name}: a save that did not come to its end; it does not count")
     for name in found.foreign:
         console.print_text(
-            f"{name or args.url}: a checkpoint of torch.distributed.checkpoint, without a "
+            f"{name or place.url}: a checkpoint of torch.distributed.checkpoint, without a "
             "manifest; --tensors shows what it holds"
         )
 
@@ -92,7 +92,7 @@ def _print_one(args: argparse.Namespace, place: Place, chosen: Found) -> None:
         return
     differs = "the optimizer's state differs by rank" if told.by_rank else "nothing differs by rank"
     console.print_text(
-        f"{chosen.folder or args.url}: step {told.step}, saved {_moment(told.created)} UTC by "
+        f"{chosen.folder or place.url}: step {told.step}, saved {_moment(told.created)} UTC by "
         f"{told.ranks} ranks ({differs}), {console.format_bytes(told.nbytes)}"
     )
     console.print_text(f"extra: {json.dumps(told.extra)}")
@@ -112,7 +112,7 @@ def _print_foreign(args: argparse.Namespace, place: Place, folder: str) -> None:
         console.print_json(facts, indent=1)
         return
     console.print_text(
-        f"{folder or args.url} is a checkpoint of torch.distributed.checkpoint, without a "
+        f"{folder or place.url} is a checkpoint of torch.distributed.checkpoint, without a "
         "manifest: whether it is whole can't be told"
     )
     _print_tensors("tensors", tensors)

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     """
     check_count("--ranks", args.ranks)
     place, found = opened(args.url)
-    chosen = found.chosen(args.step, args.url)
+    chosen = found.chosen(args.step, place.url)
     target = Place(args.to)
     from deepseek_parallel.checkpoint.resharding import reshard
 

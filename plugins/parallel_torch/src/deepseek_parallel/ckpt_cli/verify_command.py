@@ -38,16 +38,16 @@ def run(args: argparse.Namespace) -> int:
         InputError: a file is there and can't be read.
     """
     place, found = opened(args.url)
-    chosen = found.committed if args.step is None else (found.of_step(args.step, args.url),)
+    chosen = found.committed if args.step is None else (found.of_step(args.step, place.url),)
     damaged = found.damaged if args.step is None else ()
     if not chosen and not damaged:
-        found.chosen(args.step, args.url)  # says why there is none
+        found.chosen(args.step, place.url)  # says why there is none
     nbytes = sum(one.manifest.nbytes for one in chosen)
     with bytes_told("verifying", nbytes, quiet=args.json) as tell:
         verified = [verify(place, one, tell) for one in chosen]
     is_whole = not damaged and all(one.is_whole for one in verified)
     if args.json:
-        console.print_json(_facts(args.url, found, verified, is_whole), indent=1)
+        console.print_json(_facts(place.url, found, verified, is_whole), indent=1)
         return 0 if is_whole else 1
     console.print_table(("STEP", "FOLDER", "FILES", "SIZE", "STATE"), [_row(o) for o in verified])
     for one in verified:

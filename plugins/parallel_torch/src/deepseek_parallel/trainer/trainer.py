@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from deepseek_core import errors
+from deepseek_core import console, errors
 from deepseek_parallel.elastic.group import ElasticRanks
 from deepseek_parallel.elastic.wire import ADDRESS
 from deepseek_parallel.hazard.gaps import GapPredictor
@@ -334,7 +334,7 @@ def _name(setup: Setup, log: Path | None) -> str:
     if log is not None:
         return str(log)
     if place is not None:
-        return place if isinstance(place, str) else place.url
+        return console.without_password(place if isinstance(place, str) else place.url)
     return type(setup.model).__name__
 
 
