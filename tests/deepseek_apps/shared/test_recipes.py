@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_apps.shared.children import Child, Limits
 from deepseek_apps.shared.recipes import export_weights, train, write_recipe
 from deepseek_core import applications, errors
 
@@ -111,51 +110,6 @@ def test_what_progress_raises_stops_the_training_which_then_goes_on(recipe, tmp_
     step = json.loads((tmp_path / "log" / "log.jsonl").read_text().splitlines()[-1])["step"]
     report = train(recipe, context, changes=[f"train.steps={step + 2}"])
     assert 0 < report["resumed"] <= step
-
-
-QUIET = "import time; print(0, flush=True); time.sleep(600)"
-
-
-@pytest.fixture
-def quiet(monkeypatch):
-    """A child that says nothing, in the place of `ds-sdk`."""
-    usual = subprocess.Popen
-    monkeypatch.setattr(
-        subprocess, "Popen", lambda _words, **more: usual([sys.executable, "-c", QUIET], **more)
-    )
-
-
-def test_a_child_that_says_nothing_is_ended_at_its_limit(quiet, tmp_path):
-    child = Child(["train", "run"], tmp_path, "quiet")
-    begun_s = time.monotonic()
-    with pytest.raises(errors.DeepSeekError, match=r"ds-sdk train run said nothing for 0.5 s"):
-        child.wait(Limits(silent_s=0.5, stop_s=5.0), lambda: 0)
-    assert time.monotonic() - begun_s < 20
-
-
-def test_a_child_whose_files_are_taken_away_ends_and_says_so(quiet, tmp_path):
-    child = Child(["train", "run"], tmp_path, "quiet")
-
-    def look():
-        (tmp_path / "quiet.log").unlink(missing_ok=True)
-        return 0
-
-    with pytest.raises(errors.DeepSeekError, match=r"quiet\.log was taken away while it ran"):
-        child.wait(Limits(silent_s=60, stop_s=20.0), look)
-    assert child._process.poll() is not None
-
-
-def test_ctrl_c_is_passed_on_once_and_the_child_has_ended(quiet, tmp_path):
-    child = Child(["train", "run"], tmp_path, "quiet")
-
-    def look():
-        if (tmp_path / "quiet.json").stat().st_size:
-            raise KeyboardInterrupt
-        return 0
-
-    with pytest.raises(errors.Interrupted, match="goes on from there"):
-        child.wait(Limits(silent_s=60, stop_s=20.0), look)
-    assert "KeyboardInterrupt" in (tmp_path / "quiet.log").read_text()
 
 
 PARENT = """

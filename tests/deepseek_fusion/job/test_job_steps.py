@@ -1,7 +1,5 @@
 """Steps of the job without a training: what is kept, refused, answered by a part, and stopped."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -15,7 +13,6 @@ from safetensors.torch import save_file
 from deepseek_core import applications, errors
 from deepseek_fusion.conformance import write_table
 from deepseek_fusion.job.answering import load_trained, right_of, said_of
-from deepseek_fusion.job.child import run_sdk
 from deepseek_fusion.job.items import without
 from deepseek_fusion.job.kept import read_part, read_prepared, write_facts
 from deepseek_fusion.job.layout import ABOUT, MODEL
@@ -127,21 +124,6 @@ def test_a_model_beside_the_description_of_another_is_refused(work, tmp_path) ->
     (tmp_path / MODEL).unlink()
     with pytest.raises(errors.ArtifactError, match="export it again"):
         read_form(tmp_path)
-
-
-def test_a_command_that_fails_gives_its_last_words(tmp_path) -> None:
-    with pytest.raises(errors.DeepSeekError, match=r"exit code 2.*no\.toml"):
-        run_sdk(["train", "run", str(tmp_path / "no.toml")], tmp_path / "log", lambda: None)
-
-
-def test_what_stops_the_wait_stops_the_command(tmp_path) -> None:
-    def stop() -> None:
-        raise errors.Interrupted("stopped by the test")
-
-    start_s = time.monotonic()
-    with pytest.raises(errors.Interrupted, match="stopped by the test"):
-        run_sdk(["train", "run", str(tmp_path / "no.toml")], tmp_path / "log", stop)
-    assert time.monotonic() - start_s < 50
 
 
 @pytest.mark.parametrize(

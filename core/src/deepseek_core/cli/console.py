@@ -5,25 +5,28 @@ Plugins import it from the public API: `from deepseek_core import console`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepseek_core.cli.amounts import nbytes_of, seconds_of
 from deepseek_core.cli.answer import answer_bytes, flush, print_json, print_lines, print_note
 from deepseek_core.cli.charts import Axis, Bar, Point, bar_chart, line_chart, scatter, timeline
 from deepseek_core.cli.groups import CommandGroup
 from deepseek_core.cli.html import figure, legend, scrolled, table, write_html
-from deepseek_core.cli.kept import kept_command
 from deepseek_core.cli.outputs import check_writable
 from deepseek_core.cli.parser import command_parser
 from deepseek_core.cli.progress import ProgressReporter
 from deepseek_core.cli.table import print_table, print_text, render_table, terminal_width
 from deepseek_core.contracts.files import read_own, whole_file
 from deepseek_core.contracts.toml import as_toml
-from deepseek_core.contracts.units import format_bytes, format_seconds, printable
+from deepseek_core.contracts.units import format_bytes, format_seconds, printable, usable_cores
 from deepseek_core.contracts.urls import without_password
 from deepseek_core.discovery.folders import cache_dir, make_private
 from deepseek_core.discovery.installing import install_command, update_command
+
+if TYPE_CHECKING:
+    from deepseek_core.cli.child import Answer
 
 __all__ = [
     "Axis",
@@ -42,7 +45,6 @@ __all__ = [
     "format_bytes",
     "format_seconds",
     "install_command",
-    "kept_command",
     "legend",
     "line_chart",
     "load_entry",
@@ -57,6 +59,7 @@ __all__ = [
     "printable",
     "read_own",
     "render_table",
+    "run_child",
     "scatter",
     "scrolled",
     "seconds_of",
@@ -64,6 +67,7 @@ __all__ = [
     "terminal_width",
     "timeline",
     "update_command",
+    "usable_cores",
     "whole_file",
     "without_password",
     "write_html",
@@ -94,3 +98,37 @@ def open_url(url: str, **options: Any) -> tuple[Any, str]:
     from deepseek_core.cli.urls import open_url as opened  # start-up counts
 
     return opened(url, **options)
+
+
+def run_child(
+    words: Sequence[str],
+    folder: Path,
+    name: str,
+    *,
+    look: Callable[[], int] = lambda: 0,
+    silent_s: float = 1_800.0,
+    stop_s: float = 120.0,
+    threads: int | None = None,
+    fine: Collection[int] = (0,),
+) -> Answer:
+    """Run `ds-sdk WORDS` to its end in a process of its own, which ends with this one.
+
+    It works in `folder`, where `name`.json and `name`.log keep what it prints, with so many threads
+    in each of its processes, or as many as the environment says. `look()` is called now and then:
+    it tells what is new, and gives a number that grows while the child is at work. What `look`
+    raises, and Ctrl-C, is passed on as Ctrl-C, and the child has `stop_s` seconds to save.
+
+    Gives the JSON that it printed as `answer`, and as `cpu_s` the seconds of processors that
+    children of this process took meanwhile.
+
+    Raises:
+        Interrupted: it was stopped; what it saved stays.
+        DeepSeekError: it said nothing for `silent_s`, or ended without an answer, or with an exit
+            code that is not `fine`; has its last words.
+    """
+    from deepseek_core.cli.child import run_child as run  # start-up counts
+
+    return run(
+        words, folder, name,
+        look=look, silent_s=silent_s, stop_s=stop_s, threads=threads, fine=fine,
+    )  # fmt: skip

@@ -14,12 +14,13 @@ from deepseek_core import applications, console, errors
 _MOST_SEEDS: Final = 100
 
 
-def add_folder(parser: argparse.ArgumentParser) -> None:
+def add_folder(parser: argparse.ArgumentParser, *, all_cores: bool = False) -> None:
     """Declare the work folder and what every step has."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="work folder of the job")
     parser.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="that it may use (default: 1)"
-    )
+        "--threads", type=int, default=console.usable_cores() if all_cores else 1,
+        metavar="N", help=f"that it may use (default: {'all cores' if all_cores else 1})",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -18,7 +18,7 @@ Ctrl-C ends it where it saved last; the same command goes on from there."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    common.add_folder(parser)
+    common.add_folder(parser, all_cores=True)
     parser.add_argument(
         "--seeds", "--seed", default="0", metavar="N", dest="seeds",
         help="0, 0,1,2 or 0-4 (default: 0)",

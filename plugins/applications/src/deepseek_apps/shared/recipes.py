@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from deepseek_apps.shared.children import Child, Limits
 from deepseek_core import applications, console, errors
 
-_LIMITS: Final = Limits()
-_EXPORT: Final = Limits(silent_s=300.0)
+_EXPORT_S: Final = 300.0  # without a word
+_OVER_BUDGET: Final = 1
 
 
 def write_recipe(path: Path, tables: Mapping[str, Any]) -> Path:
@@ -34,7 +33,6 @@ def train(
     *,
     changes: Sequence[str] = (),
     nproc: int = 1,
-    limits: Limits = _LIMITS,
 ) -> dict[str, Any]:
     """Train a recipe, or go on from its checkpoint; gives the trainer's report.
 
@@ -49,14 +47,12 @@ def train(
     words = ["train", "run", str(recipe), "--resume", "--json"]
     words += ["--nproc", str(nproc)] if nproc > 1 else []
     words += [word for change in changes for word in ("--set", change)]
-    child = Child(words, recipe.parent, f"{recipe.stem}.train")
-    report = child.wait(limits, _follow(recipe, context))
-    if report.code != 0 or not isinstance(report.answer, dict):
-        raise errors.DeepSeekError(
-            f"the training of {recipe} ended with exit code {report.code}",
-            remedy=f"ds-sdk train run {recipe}",
-        )
-    return report.answer
+    ended = console.run_child(
+        words, recipe.parent, f"{recipe.stem}.train",
+        look=_follow(recipe, context), threads=max(1, context.threads // nproc),
+    )  # fmt: skip
+    report: dict[str, Any] = ended.answer
+    return report
 
 
 def export_weights(checkpoints: Path, file: Path, *, step: int | None = None) -> Path:
@@ -68,12 +64,7 @@ def export_weights(checkpoints: Path, file: Path, *, step: int | None = None) ->
     """
     words = ["ckpt", "export", str(checkpoints), str(file), "--json"]
     words += [] if step is None else ["--step", str(step)]
-    ended = Child(words, file.parent, "export").wait(_EXPORT, lambda: 0)
-    if ended.code != 0:
-        raise errors.DeepSeekError(
-            f"the weights in {checkpoints} could not be exported",
-            remedy=f"see {file.parent / 'export.log'}",
-        )
+    console.run_child(words, file.parent, "export", silent_s=_EXPORT_S)
     return file
 
 
@@ -81,8 +72,6 @@ def compress(
     recipe: Path,
     output: Path,
     context: applications.ApplicationContext,
-    *,
-    limits: Limits = _LIMITS,
 ) -> dict[str, Any]:
     """Compress by a recipe into a folder, or go on there; gives its report as report.json has it.
 
@@ -97,9 +86,11 @@ def compress(
     if not (output / "MANIFEST.json").is_file():
         words = ["compress", "run", str(recipe), "-o", str(output), "--json"]
         words += ["--resume"] if (output / ".run").is_dir() else []
-        child = Child(words, recipe.parent, f"{recipe.stem}.compress")
         context.progress(0, 1, "compressing")
-        child.wait(limits, lambda: 0)
+        name = f"{recipe.stem}.compress"
+        console.run_child(
+            words, recipe.parent, name, threads=context.threads, fine=(0, _OVER_BUDGET)
+        )
     if not report.is_file():
         raise errors.DeepSeekError(
             f"the compression by {recipe} left no {report}", remedy=f"ds-sdk compress run {recipe}"

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_apps.shared.children import Child, Limits
 from deepseek_apps.shared.recipes import export_weights, train, write_recipe
 from deepseek_apps.translate.prepared import VOCABULARY, Prepared, read_prepared
 from deepseek_apps.translate.run_folder import Run
@@ -158,7 +157,7 @@ def _choose(
 def _saved(run: Run) -> list[int]:
     """Updates of which there is a checkpoint; a report has only those since the last resume."""
     words = ["ckpt", "inspect", str(run.folder / "checkpoints"), "--json"]
-    answer = Child(words, run.folder, "inspect").wait(Limits(silent_s=300.0), lambda: 0)
+    answer = console.run_child(words, run.folder, "inspect", silent_s=300.0, fine=(0, 1))
     return sorted({int(one["step"]) for one in answer.answer["checkpoints"]})
 
 

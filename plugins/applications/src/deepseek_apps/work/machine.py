@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterable
 from contextlib import suppress
@@ -10,14 +9,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+from deepseek_core import console
+
 _LIBRARIES: Final = ("deepseek-core", "numpy", "torch", "onnxruntime", "scikit-learn", "sacrebleu")
 
 
 def machine_text() -> str:
     """Processor, cores that this process may use, system: one line."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     system = f"{platform.system()} {platform.machine()}"
-    return f"{_processor()}, {cores} cores, {system}, Python {platform.python_version()}"
+    cores = f"{console.usable_cores()} cores"
+    return f"{_processor()}, {cores}, {system}, Python {platform.python_version()}"
 
 
 def versions(more: Iterable[str] = ()) -> dict[str, str]:

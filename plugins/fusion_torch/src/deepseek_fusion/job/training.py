@@ -15,7 +15,6 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core import applications, console, errors
-from deepseek_fusion.job.child import run_sdk
 from deepseek_fusion.job.kept import read_facts, read_part, read_prepared, write_facts
 from deepseek_fusion.job.options import Options
 
@@ -52,13 +51,11 @@ class Training:
         self.folder.mkdir(parents=True, exist_ok=True)
         recipe, steps = self._write_recipe()
         write_facts(self.folder / "begun.json", wanted)
-        cpu_s = run_sdk(
-            ["train", "run", str(recipe), "--resume", "--json"],
-            self.folder / "train.log",
-            self._follow(steps),
-            self.context.threads,
+        words = ["train", "run", str(recipe.resolve()), "--resume", "--json"]
+        trained = console.run_child(
+            words, self.folder, "train", look=self._follow(steps), threads=self.context.threads
         )
-        self._export(wanted, cpu_s)
+        self._export(wanted, trained.cpu_s)
 
     def _wanted(self) -> dict[str, Any]:
         """What decides the result, as JSON gives it back."""
@@ -123,10 +120,10 @@ class Training:
             partial.write_text(console.as_toml(tables), encoding="utf-8")
         return path, steps
 
-    def _follow(self, steps: int) -> Callable[[], object]:
+    def _follow(self, steps: int) -> Callable[[], int]:
         log, told = self.folder / "log" / "log.jsonl", [-1]
 
-        def look() -> object:
+        def look() -> int:
             done = min(_last_step(log), steps)
             if done != told[0]:
                 told[0] = done
@@ -136,11 +133,9 @@ class Training:
         return look
 
     def _export(self, wanted: dict[str, Any], cpu_s: float) -> None:
-        run_sdk(
-            ["ckpt", "export", str(self.folder / "saved"), str(self.folder / WEIGHTS), "--json"],
-            self.folder / "export.log",
-            lambda: None,
-        )
+        folder = self.folder.resolve()
+        words = ["ckpt", "export", str(folder / "saved"), str(folder / WEIGHTS), "--json"]
+        console.run_child(words, folder, "export")
         write_facts(self.folder / TRAINED, {**wanted, "cpu_s": cpu_s, "seed": self.seed})
         shutil.rmtree(self.folder / "saved", ignore_errors=True)
 

@@ -173,7 +173,7 @@ def _said(worker: Worker) -> str:
 
 
 def _shared(ranks: int) -> dict[str, str]:
-    threads = str(max(1, (os.cpu_count() or 1) // ranks))
+    threads = str(max(1, console.usable_cores() // ranks))
     return {
         **meeting_point.without_launchers(os.environ),
         "WORLD_SIZE": str(ranks),
