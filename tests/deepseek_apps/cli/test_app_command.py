@@ -99,7 +99,7 @@ def test_changed_data_or_options_are_said_and_train_again_helps(trained, plugin,
     said(capsys, plugin, "prepare", trained, "--data", rows, "--again", "--set", "steps=50")
     refused = said(capsys, plugin, "train", trained, code=2)
     assert "data and options in" in refused
-    assert f"train {trained} --seed 0 --again" in refused
+    assert f"train {trained} --seeds 0 --again" in refused
     assert "were changed since" in said(capsys, plugin, "evaluate", trained, code=2)
     assert "were changed since" in said(capsys, plugin, "export", trained, code=2)
     assert "were changed since" in said(capsys, plugin, "report", trained, code=2)

@@ -1,6 +1,7 @@
 """Text and CSV files are read strictly: faults are named with their line, nothing is guessed."""
 
 import codecs
+import gzip
 
 import pytest
 from hypothesis import given
@@ -51,10 +52,20 @@ def test_what_is_no_text_file_is_refused(file, tmp_path):
         read_text(tmp_path)
     with pytest.raises(errors.InputError, match="can't be read: No such file"):
         read_text(tmp_path / "no")
-    with pytest.raises(errors.InputError, match="has 5 bytes; up to 4 are read"):
+    with pytest.raises(errors.InputError, match="has more than 4 bytes"):
         read_text(file("12345"), most_nbytes=4)
     with pytest.raises(errors.ConfigError, match="no encoding 'utf-9'"):
         read_text(file("a"), encoding="utf-9")
+
+
+def test_a_gzip_file_is_read_as_what_it_holds(file):
+    packed = gzip.compress("a,b\n1,ü\n".encode())
+    assert read_csv(file(packed)).column("b") == ["ü"]
+    with pytest.raises(errors.InputError, match="has more than 4 bytes"):
+        read_text(file(gzip.compress(bytes(1_000_000))), most_nbytes=4)
+    for damaged in (packed[:-6], packed[:-5] + b"\x00" * 5, b"\x1f\x8bno"):
+        with pytest.raises(errors.InputError, match="is a damaged gzip file"):
+            read_text(file(damaged))
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])

@@ -12,7 +12,7 @@ conformance = "deepseek_apps.conformance"
 
 # name; tasks; format of the data; what it does; code and options; what it requires
 _JOBS = (
-    ("ctr", ("click",), "a CSV file with a column of clicks (0 or 1)",
+    ("ctr", ("click",), "a CSV file, plain or gzip, with a column of clicks (0 or 1)",
      "click prediction: calibrated probabilities from feature crosses",
      "deepseek_apps.ctr.job:Ctr", "deepseek_apps.ctr.options:Options", ("sklearn",)),
     ("defects", ("defect", "localization"), "a folder of pictures by class, masks where there are",

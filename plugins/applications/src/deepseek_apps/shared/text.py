@@ -1,14 +1,17 @@
-"""Text files, read strictly: one encoding, named lines, no guessing."""
+"""Text files, plain or gzip, read strictly: one encoding, named lines, no guessing."""
 
 from __future__ import annotations
 
 import codecs
+import gzip
+import zlib
 from pathlib import Path
 from typing import Final
 
 from deepseek_core import errors
 
 MOST_NBYTES: Final = 2 << 30
+_GZIP: Final = b"\x1f\x8b"
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -26,7 +29,7 @@ def read_text(path: Path, *, encoding: str = "utf-8", most_nbytes: int = MOST_NB
             line), or a NUL character.
         ConfigError: there is no such encoding.
     """
-    content = _read(path, most_nbytes)
+    content = read_content(path, most_nbytes=most_nbytes)
     try:
         text = content.decode(_marked(content) or encoding)
     except LookupError as error:
@@ -49,16 +52,28 @@ def _marked(content: bytes) -> str | None:
     return next((name for mark, name in _MARKS if content.startswith(mark)), None)
 
 
-def _read(path: Path, most_nbytes: int) -> bytes:
+def read_content(path: Path, *, most_nbytes: int = MOST_NBYTES) -> bytes:
+    """The bytes of a file, or those that a gzip file holds.
+
+    Raises:
+        InputError: no such file, more bytes, or a damaged gzip file.
+    """
     try:
-        nbytes = path.stat().st_size
-        if nbytes > most_nbytes:
-            raise errors.InputError(
-                f"{path} has {nbytes:,} bytes; up to {most_nbytes:,} are read",
-                remedy="give a part of it",
-            )
-        return path.read_bytes()
+        with path.open("rb") as file:
+            is_gzip = file.read(2) == _GZIP
+            file.seek(0)
+            content = (gzip.GzipFile(fileobj=file) if is_gzip else file).read(most_nbytes + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise errors.InputError(
+            f"{path} is a damaged gzip file: {error}", remedy="fetch it once more"
+        ) from error
     except OSError as error:
         raise errors.InputError(
             f"{path} can't be read: {error.strerror or error}", remedy="check the path"
         ) from error
+    if len(content) > most_nbytes:
+        raise errors.InputError(
+            f"{path} has more than {most_nbytes:,} bytes, which are not read",
+            remedy="give a part of it",
+        )
+    return content

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 import unicodedata
-import zlib
 from pathlib import Path
 from typing import Final
 
+from deepseek_apps.shared.text import read_content
 from deepseek_core import errors
 
 _MARKS: Final = {
@@ -53,7 +52,7 @@ def read_columns(path: Path) -> list[tuple[str, str]]:
 
 def _lines(path: Path) -> list[tuple[str, str]]:
     """Lines as they stand, each with the place to name."""
-    lines = _decoded(_content(path), path).split("\n")
+    lines = _decoded(read_content(path), path).split("\n")
     if not lines[-1]:
         lines.pop()
     return [(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
@@ -85,17 +84,6 @@ def key(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold()
     kept = [c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in folded]
     return " ".join("".join(kept).split()) or folded
-
-
-def _content(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except (OSError, EOFError, zlib.error) as error:
-        raise errors.InputError(
-            f"{path} can't be read: {getattr(error, 'strerror', None) or error}",
-            remedy="give a text file in UTF-8, plain or gzip",
-        ) from error
 
 
 def _decoded(content: bytes, path: Path) -> str:

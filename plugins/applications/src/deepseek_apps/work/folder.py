@@ -59,7 +59,7 @@ class WorkFolder:
         if state.application != self._application:
             raise errors.ConfigError(
                 f"{self.path} is a work folder of {state.application!r}",
-                remedy=f"ds-sdk app {state.application} ..., or choose another folder",
+                remedy=f"give another folder, or ds-sdk app {state.application} --help",
             )
         return state
 
@@ -278,7 +278,7 @@ class WorkFolder:
             if step is None or not step.is_done:
                 raise errors.ConfigError(
                     f"seed {seed} was not trained to its end in {self.path}",
-                    remedy=f"ds-sdk app {self._application} train {self.path} --seed {seed}",
+                    remedy=f"ds-sdk app {self._application} train {self.path} --seeds {seed}",
                 )
             self._check_same(step, made_with, seed)
         return {**made_with, "seeds": ",".join(map(str, seeds))}
@@ -289,7 +289,7 @@ class WorkFolder:
             raise errors.ConfigError(
                 f"{' and '.join(changed)} in {self.path} were changed since seed {seed} was "
                 "trained: its files do not fit them",
-                remedy=f"ds-sdk app {self._application} train {self.path} --seed {seed} --again",
+                remedy=f"ds-sdk app {self._application} train {self.path} --seeds {seed} --again",
             )
 
     def _check_place(self, again: bool) -> None:
