@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("torch", reason="data are prepared by it")
 
+from deepseek_apps.defects import drawing
 from deepseek_apps.defects.drawing import CLOSE_SHARE, Draws, Variation
 from deepseek_apps.defects.kept import Kept
 from deepseek_apps.defects.options import Options
@@ -59,6 +60,24 @@ def test_a_batch_has_one_size_where_close_views_end(kept: Kept) -> None:
     end = int(CLOSE_SHARE * 200)
     sizes = {draw["x"].shape for draw in draws(kept).__getitems__(list(range(end - 3, end + 3)))}
     assert sizes == {(2, 32, 32)}
+
+
+def test_uneven_light_leaves_local_contrast_and_a_blur_leaves_the_light(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn(shaded: float, blurred: float) -> np.ndarray:
+        monkeypatch.setattr(drawing, "_SHADED", shaded)
+        monkeypatch.setattr(drawing, "_BLURRED", blurred)
+        return np.asarray(draws(kept)[190]["x"])
+
+    plain, shaded, blurred = drawn(0, 0), drawn(1, 0), drawn(0, 1)
+    assert (plain[-1] == shaded[-1]).all()
+    apart = shaded[0] - plain[0]
+    assert apart.std() > 0.05
+    assert np.abs(np.diff(apart, n=3, axis=0)).max() < 1e-4  # of the second degree
+    assert blurred.mean((1, 2)) == pytest.approx(plain.mean((1, 2)), abs=0.02)
+    assert blurred[-1].std() < 0.95 * plain[-1].std()
+    assert (blurred[:, 32, 32] > plain.min()).all()
 
 
 def test_without_masks_all_views_are_whole(parts: Callable[..., Path], tmp_path: Path) -> None:

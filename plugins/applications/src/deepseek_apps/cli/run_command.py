@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,7 @@ EXAMPLES: Final = """examples:
   ds-sdk app NAME run work INPUT ...          with what was exported to work/export
   ds-sdk app NAME run files INPUT ...         with files that were exported elsewhere
   ds-sdk app NAME run work INPUT -o answers.jsonl
-  ds-sdk app NAME run work INPUT --devices cpu
+  ds-sdk app NAME run work INPUT --device cpu
   ds-sdk app NAME run work INPUT --set OPTION=VALUE   an option that may be given here
 
 It prints a line of JSON for each item, in the order of the inputs."""
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write the lines there, whole or not at all",
     )
     parser.add_argument(
-        "--devices", metavar="ID,...", help="devices that may run it (default: all present)"
+        "--device", action="append", metavar="DEVICE", help="use only this device; may be repeated"
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="pairs",
@@ -65,8 +66,7 @@ def run(args: argparse.Namespace) -> int:
     changes = common.settings_of(args.pairs)
     _check_at_run(args.application, changes)
     opened = applications.open_application(args.application, {**options, **changes})
-    devices = None if args.devices is None else args.devices.split(",")
-    with Session(threads=args.threads, devices=devices) as session:
+    with Session(threads=args.threads, devices=args.device) as session:
         rows = opened.application.run(target, args.inputs, session)
         _write(args.output, _lines(rows))
     return 0
@@ -97,7 +97,8 @@ def _exported(args: argparse.Namespace) -> tuple[Path, Mapping[str, Any]]:
     if kept["application"] != args.application:
         raise errors.ConfigError(
             f"the files in {target} are of {kept['application']!r}",
-            remedy=f"ds-sdk app {kept['application']} run {args.folder} ...",
+            remedy=f"ds-sdk app {kept['application']} run "
+            + shlex.join(map(str, (args.folder, *args.inputs))),
         )
     return target, kept["options"]
 

@@ -1,4 +1,4 @@
-"""Draws to train with: classes in balance, each picture mirrored, shifted, stretched and lit again.
+"""Draws to train with: classes in balance; pictures mirrored, shifted, stretched, lit again.
 
 Legend: N pictures, h x w px of the network, c channels of it, i the number of a draw.
 """
@@ -21,6 +21,9 @@ CLOSE_SHARE: Final = 0.8  # of a training looks at halves of a side, which cost 
 _TRIES: Final = 8  # at views that still show the defect
 _MARGIN: Final = 4  # px from the border of a close view that a defect's pixel keeps
 _GAIN, _LIGHT, _NOISE = (0.8, 1.25), 0.15, 0.1  # of channels, whose spread is about 1
+_SHADED, _SHADE = 0.7, 0.4  # share of draws on which light falls unevenly, and by how much
+_BLURRED, _BLUR = 0.3, (0.3, 1.0)  # share of draws that are out of focus, and by how many px
+_REACH: Final = 3  # px
 
 Array = np.ndarray[Any, Any]
 
@@ -30,7 +33,7 @@ class Variation:
     """How much a draw may differ from its picture: shares of a side, logarithm of the zoom."""
 
     shift: float = 0.1
-    zoom: float = 0.15
+    zoom: float = 0.25
     flips: tuple[bool, bool] = (True, True)  # up and down, left and right
 
 
@@ -97,9 +100,13 @@ class Draws:
             places, shown = [np.arange(length) * 1.0 for length in mask.shape], np.array(mask)
         window = _window(shown, size, rng)
         rows, columns = (at[part] for at, part in zip(places, window, strict=True))
-        seen = _seen(self._channels[row], rows, columns)
+        seen = _lit(_seen(self._channels[row], rows, columns), rng)
+        if rng.random() < _SHADED:
+            seen[..., :-1] += _shade(size, rng)
+        if rng.random() < _BLURRED:
+            seen = _blurred(seen, rng.uniform(*_BLUR))
         return {
-            "x": _lit(seen, rng).transpose(2, 0, 1).copy(),
+            "x": seen.transpose(2, 0, 1).copy(),
             "mask": shown[window].astype(np.float32),
             "masked": np.float32(self._has_mask[row]),
             "label": np.int64(label),
@@ -167,3 +174,25 @@ def _lit(channels: Array, rng: np.random.Generator) -> Array:
     light[:-1] = rng.normal(0, _LIGHT)
     noise = rng.standard_normal(channels.shape, dtype=np.float32) * rng.uniform(0, _NOISE)
     return np.asarray(channels * rng.uniform(*_GAIN) + light + noise, dtype=np.float32)
+
+
+def _shade(size: tuple[int, int], rng: np.random.Generator) -> Array:
+    """Light that differs over a view as a polynomial of the second degree, (h, w, 1)."""
+    y, x = (np.linspace(-1, 1, length, dtype=np.float32) for length in size)
+    y, x = y[:, None, None], x[None, :, None]
+    parts = (y, x, y * x, y * y, x * x)
+    return np.asarray(sum(rng.normal(0, _SHADE) * part for part in parts), dtype=np.float32)
+
+
+def _blurred(x: Array, spread: float) -> Array:
+    """Each channel under a Gaussian of that many px; at the border by what is inside."""
+    weights = np.exp(-0.5 * (np.arange(-_REACH, _REACH + 1) / spread) ** 2).astype(np.float32)
+    weights /= weights.sum()
+    for axis in (0, 1):
+        around = [(_REACH, _REACH) if each == axis else (0, 0) for each in range(x.ndim)]
+        wide, length = np.pad(x, around, mode="edge"), x.shape[axis]
+        x = sum(
+            weight * wide.take(range(start, start + length), axis)
+            for start, weight in enumerate(weights)
+        )
+    return x

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 CELL: Final = 4  # px
 STRIDE: Final = 16  # what h and w are multiples of
-_DROPPED: Final = 0.2
+_DROPPED: Final = 0.3
 
 
 def _conv(into: int, out: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
