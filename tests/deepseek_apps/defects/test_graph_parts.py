@@ -13,12 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from deepseek_apps.defects.deployed import After, Before, Scored
+from deepseek_apps.defects.deployed import AS_IT_IS, After, Before, Scored, Views
 from deepseek_apps.defects.losses import inspection_loss
 from deepseek_apps.defects.maps import box_of, write_map
 from deepseek_apps.defects.network import make
+from deepseek_apps.defects.options import Options
 from deepseek_apps.defects.picture import Resampled, contrasted
 from deepseek_core import errors
+
+FOUR = Options(flips="both").views
 
 
 @given(st.integers(5, 90), st.integers(5, 90), st.sampled_from([1, 3]))
@@ -49,7 +52,7 @@ def test_another_lamp_changes_little() -> None:
 @pytest.mark.parametrize("kind", ["plain", "depthwise"])
 def test_four_views_answer_alike_for_a_part_and_its_mirror(kind: str) -> None:
     torch.manual_seed(0)
-    scored = Scored(make(kind, channels=2, classes=3, width=4).eval(), views=4).eval()
+    scored = Scored(make(kind, channels=2, classes=3, width=4).eval(), FOUR).eval()
     x = torch.randn(2, 2, 32, 48)
     with torch.inference_mode():
         maps, score, classes = scored(x)
@@ -59,8 +62,8 @@ def test_four_views_answer_alike_for_a_part_and_its_mirror(kind: str) -> None:
     torch.testing.assert_close(other_classes, classes)
 
 
-@pytest.mark.parametrize("views", [1, 4])
-def test_the_parts_of_the_graph_say_what_the_whole_says(views: int) -> None:
+@pytest.mark.parametrize("views", [AS_IT_IS, Options(flips="horizontal").views, FOUR])
+def test_the_parts_of_the_graph_say_what_the_whole_says(views: Views) -> None:
     torch.manual_seed(0)
     network = make("plain", channels=2, classes=3, width=4).eval()
     picture = torch.randint(0, 256, (50, 40, 1), dtype=torch.uint8)
@@ -73,6 +76,11 @@ def test_the_parts_of_the_graph_say_what_the_whole_says(views: int) -> None:
     torch.testing.assert_close(map_, maps[0])
     torch.testing.assert_close(score, scores)
     torch.testing.assert_close(classes, all_classes[0])
+
+
+def test_a_part_that_has_no_mirror_is_looked_at_as_it_is() -> None:
+    assert Options(flips="none").views == Options(mirrored=False).views == AS_IT_IS
+    assert Options(flips="vertical").views == ((), (2,))
 
 
 def batch_of(label: int, *, masked: bool, spot: bool) -> dict[str, torch.Tensor]:

@@ -20,14 +20,20 @@ INPUT: Final = "picture"
 SEEN: Final = "x"
 SAID: Final = ("cells", "pictures")
 OUTPUTS: Final = ("map", "score", "classes")
-_MIRRORED: Final = ((), (2,), (3,), (2, 3))
+
+Views = tuple[tuple[int, ...], ...]
+AS_IT_IS: Final[Views] = ((),)
+"""One view, mirrored along no axis; see `Options.views`."""
 
 
 class Before(nn.Module):
-    """A picture as the camera gives it, prepared; with four views mirrored as well."""
+    """A picture as the camera gives it, prepared, in each of its views."""
 
     def __init__(
-        self, size: tuple[int, int], crop: tuple[float, float, float, float], views: int = 1
+        self,
+        size: tuple[int, int],
+        crop: tuple[float, float, float, float],
+        views: Views = AS_IT_IS,
     ) -> None:
         super().__init__()
         self.resampled, self.views = Resampled(size, crop), views
@@ -35,43 +41,43 @@ class Before(nn.Module):
     def forward(self, picture: Tensor) -> Tensor:
         """Map uint8 (H, W, C) to float32 (V, C + 1, h, w)."""
         x = contrasted(self.resampled(picture))
-        return torch.cat([_flipped(x, axes) for axes in _MIRRORED[: self.views]])
+        return torch.cat([_flipped(x, axes) for axes in self.views])
 
 
 class After(nn.Module):
     """What the network said of a picture's views, as one answer."""
 
-    def __init__(self, views: int = 1) -> None:
+    def __init__(self, views: Views = AS_IT_IS) -> None:
         super().__init__()
         self.views = views
 
     def forward(self, cells: Tensor, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map (V, K, h / 4, w / 4), (V, K) to a map (h / 4, w / 4), a score (1,), classes (K,)."""
-        seen = [(cells[v : v + 1], pictures[v : v + 1]) for v in range(self.views)]
-        maps, score, classes = answer(seen)
+        seen = [(cells[v : v + 1], pictures[v : v + 1]) for v in range(len(self.views))]
+        maps, score, classes = answer(seen, self.views)
         return maps[0], score, classes[0]
 
 
 class Scored(nn.Module):
     """The same answers for many pictures that were prepared, by the network as torch has it."""
 
-    def __init__(self, network: nn.Module, views: int = 1) -> None:
+    def __init__(self, network: nn.Module, views: Views = AS_IT_IS) -> None:
         super().__init__()
         self.network, self.views = network, views
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map (N, C + 1, h, w) to maps (N, h / 4, w / 4), scores (N,) and classes (N, K)."""
-        return answer([self.network(_flipped(x, axes)) for axes in _MIRRORED[: self.views]])
+        return answer([self.network(_flipped(x, axes)) for axes in self.views], self.views)
 
 
-def answer(seen: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
-    """Maps, scores and classes of pictures; `seen` has cells and pictures of each view.
+def answer(seen: Sequence[tuple[Tensor, Tensor]], views: Views) -> tuple[Tensor, Tensor, Tensor]:
+    """Maps, scores and classes of pictures; `seen` has cells and pictures of each of the views.
 
     A cell's value is the probability that it shows a defect. The score is the mean of that of the
     picture and that of its worst cell, so a small spot counts that the whole overlooks.
     """
     maps, classes = torch.zeros(1), torch.zeros(1)
-    for axes, (cells, pictures) in zip(_MIRRORED, seen, strict=False):
+    for axes, (cells, pictures) in zip(views, seen, strict=True):
         maps = maps + _flipped(1 - cells.softmax(1)[:, :1], axes)
         classes = classes + pictures.softmax(1)
     maps, classes = maps[:, 0] / len(seen), classes / len(seen)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Final, Literal
 
 import attrs
 
 from deepseek_core import compression, errors
 
 _LEAST_SIZE, _MOST_SIZE = 32, 1024
+_VIEWS: Final = {
+    "both": ((), (2,), (3,), (2, 3)), "horizontal": ((), (3,)), "vertical": ((), (2,)),
+    "none": ((),),
+}  # fmt: skip
 
 
 @attrs.frozen(kw_only=True)
@@ -56,9 +60,9 @@ class Options:
     flips: Literal["both", "horizontal", "vertical", "none"] = attrs.field(
         default="both", metadata={"help": "mirrored parts that are as likely as the part itself"}
     )
-    views: Literal[1, 4] = attrs.field(
-        default=1,
-        metadata={"help": "4: the file looks at each part mirrored, too; 4 times as long"},
+    mirrored: bool = attrs.field(
+        default=True,
+        metadata={"help": "the file looks at each part as flips mirrors it, too; up to 4 times"},
     )
     recall: float = attrs.field(
         default=0.95, metadata={"help": "share of defects to catch; sets the threshold"}
@@ -99,6 +103,11 @@ class Options:
         self._check_crop()
         self._check_rule()
         self._check_macs()
+
+    @property
+    def views(self) -> tuple[tuple[int, ...], ...]:
+        """What the file looks at: the axes of (N, C, h, w) along which each view is mirrored."""
+        return _VIEWS[self.flips if self.mirrored else "none"]
 
     @property
     def looked_at(self) -> tuple[float, float, float, float]:

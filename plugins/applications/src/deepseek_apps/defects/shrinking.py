@@ -109,10 +109,10 @@ def auroc(outputs: tuple[Array, Array], labels: Array) -> float:
     """The area under the curve of what is said of whole pictures, defects against good ones."""
     import torch
 
-    from deepseek_apps.defects.deployed import answer
+    from deepseek_apps.defects.deployed import AS_IT_IS, answer
 
     cells, pictures = map(torch.from_numpy, outputs)
-    _, scores, _ = answer([(cells, pictures)])
+    _, scores, _ = answer([(cells, pictures)], AS_IT_IS)
     return measures.auroc(scores.numpy(), labels[:, 0] > 0)
 
 
