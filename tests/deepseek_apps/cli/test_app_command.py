@@ -1,5 +1,6 @@
 """`ds-sdk app`: the steps of an application of somebody else, from its data to its answers."""
 
+import argparse
 import json
 import os
 import signal
@@ -308,3 +309,17 @@ def test_ctrl_c_ends_a_training_and_the_same_command_goes_on(made_plugin, rows, 
         check=True,
     )
     assert json.loads(again.stdout)["trained"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("told", "threads"), [("3", 3), ("4,2", 4), ("0", None), ("many", None), ("", None)]
+)
+def test_a_training_takes_the_threads_of_the_environment_or_all(told, threads, monkeypatch):
+    from deepseek_apps.cli import common
+    from deepseek_core import console
+
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    parser = argparse.ArgumentParser()
+    common.add_folder(parser, all_cores=True)
+    assert parser.parse_args(["work"]).threads == (threads or console.usable_cores())
+    assert parser.parse_args(["work", "--threads", "2"]).threads == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +18,17 @@ _MOST_SEEDS: Final = 100
 def add_folder(parser: argparse.ArgumentParser, *, all_cores: bool = False) -> None:
     """Declare the work folder and what every step has."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="work folder of the job")
+    told = "OMP_NUM_THREADS, or all cores" if all_cores else "1"
     parser.add_argument(
-        "--threads", type=int, default=console.usable_cores() if all_cores else 1,
-        metavar="N", help=f"that it may use (default: {'all cores' if all_cores else 1})",
+        "--threads", type=int, default=_all_threads() if all_cores else 1, metavar="N",
+        help=f"that it may use (default: {told})",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _all_threads() -> int:
+    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(told) if told.isdecimal() and int(told) else console.usable_cores()
 
 
 def add_again(parser: argparse.ArgumentParser, what: str) -> None:
