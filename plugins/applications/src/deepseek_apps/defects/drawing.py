@@ -30,11 +30,15 @@ Array = np.ndarray[Any, Any]
 
 @attrs.frozen(kw_only=True)
 class Variation:
-    """How much a draw may differ from its picture: shares of a side, logarithm of the zoom."""
+    """How much a draw may differ from its picture: shares of a side, logarithm of the zoom.
+
+    Where light is `uneven`, it falls off over many draws, and some are out of focus.
+    """
 
     shift: float = 0.1
     zoom: float = 0.25
     flips: tuple[bool, bool] = (True, True)  # up and down, left and right
+    uneven: bool = True
 
 
 class Draws:
@@ -101,10 +105,8 @@ class Draws:
         window = _window(shown, size, rng)
         rows, columns = (at[part] for at, part in zip(places, window, strict=True))
         seen = _lit(_seen(self._channels[row], rows, columns), rng)
-        if rng.random() < _SHADED:
-            seen[..., :-1] += _shade(size, rng)
-        if rng.random() < _BLURRED:
-            seen = _blurred(seen, rng.uniform(*_BLUR))
+        if self._variation.uneven:
+            seen = _uneven(seen, rng)
         return {
             "x": seen.transpose(2, 0, 1).copy(),
             "mask": shown[window].astype(np.float32),
@@ -174,6 +176,15 @@ def _lit(channels: Array, rng: np.random.Generator) -> Array:
     light[:-1] = rng.normal(0, _LIGHT)
     noise = rng.standard_normal(channels.shape, dtype=np.float32) * rng.uniform(0, _NOISE)
     return np.asarray(channels * rng.uniform(*_GAIN) + light + noise, dtype=np.float32)
+
+
+def _uneven(channels: Array, rng: np.random.Generator) -> Array:
+    """Many under a light that falls off, some out of focus."""
+    if rng.random() < _SHADED:
+        channels[..., :-1] += _shade(channels.shape[:2], rng)
+    if rng.random() < _BLURRED:
+        return _blurred(channels, rng.uniform(*_BLUR))
+    return channels
 
 
 def _shade(size: tuple[int, int], rng: np.random.Generator) -> Array:

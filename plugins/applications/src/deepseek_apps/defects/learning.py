@@ -33,10 +33,17 @@ def network(data: str, kind: str, width: int) -> nn.Module:
     return make(kind, channels=kept.colors + 1, classes=len(kept.classes), width=width)
 
 
-def draws(data: str, length: int, batch: int, seed: int, flips: str) -> DataLoader[Any]:
+def variation_of(flips: str, light: str) -> Variation:
+    """How much draws may differ from their pictures, by the options of those names."""
+    return Variation(flips=FLIPS[flips], uneven=light == "uneven")
+
+
+def draws(
+    data: str, length: int, batch: int, *, seed: int, flips: str, light: str
+) -> DataLoader[Any]:
     """All draws of a training, in their own order."""
     kept = Kept(Path(data))
-    variation = Variation(flips=FLIPS[flips])
+    variation = variation_of(flips, light)
     made = Draws(kept, kept.rows("train"), length, seed, variation)
     return DataLoader(made, batch_size=batch, shuffle=False)
 

@@ -60,6 +60,10 @@ class Options:
     flips: Literal["both", "horizontal", "vertical", "none"] = attrs.field(
         default="both", metadata={"help": "mirrored parts that are as likely as the part itself"}
     )
+    light: Literal["uneven", "even"] = attrs.field(
+        default="uneven",
+        metadata={"help": "even: on scans, say; else light and focus of draws vary over the part"},
+    )
     mirrored: bool = attrs.field(
         default=True,
         metadata={"help": "the file looks at each part as flips mirrors it, too; up to 4 times"},

@@ -57,11 +57,11 @@ def recipe(weights: Path, kept: Kept, options: Options, auroc_drop: float) -> di
 
 def write_data(folder: Path, kept: Kept, options: Options, seed: int) -> None:
     """Write the files of samples that the recipe names: draws, and the validation part as it is."""
-    from deepseek_apps.defects.drawing import Draws, Variation
-    from deepseek_apps.defects.learning import FLIPS
+    from deepseek_apps.defects.drawing import Draws
+    from deepseek_apps.defects.learning import variation_of
 
     count = max(1, min(_MOST_DRAWS, int(_SHARE * options.steps * options.batch)))
-    variation = Variation(flips=FLIPS[options.flips])
+    variation = variation_of(options.flips, options.light)
     draws = Draws(kept, kept.rows("train"), count, seed, variation, close_share=0.0)
     x = np.empty((count, kept.colors + 1, *kept.size), np.float32)
     labels = np.empty((count, _FIRST + kept.size[0] * kept.size[1]), np.int16)

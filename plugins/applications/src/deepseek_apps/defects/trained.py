@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 WEIGHTS: Final = "weights.safetensors"
 TRAINED: Final = "trained.json"
-_BINDING: Final = ("network", "width", "steps", "batch", "learning_rate", "flips")
+_BINDING: Final = ("network", "width", "steps", "batch", "learning_rate", "flips", "light")
 
 
 def _tuple(values: Sequence[Any]) -> tuple[Any, ...]:

@@ -67,7 +67,7 @@ def recipe(seed: int, options: Options, context: applications.ApplicationContext
     data, folder = str(context.data.resolve()), context.seed(seed).resolve()
     drawn = {
         "data": data, "length": options.steps * options.batch, "batch": options.batch,
-        "seed": seed, "flips": options.flips,
+        "seed": seed, "flips": options.flips, "light": options.light,
     }  # fmt: skip
     return {
         "model": {
