@@ -17,8 +17,6 @@ import attrs
 from deepseek_core.cli.kept import kept_command
 from deepseek_core.contracts.errors import DeepSeekError, Interrupted
 
-SILENT_S: Final = 1_800.0
-STOP_S: Final = 120.0
 _POLL_S: Final = 0.1
 _LAST_WORDS: Final = 2_000
 _BY_CTRL_C: Final = 130
@@ -40,11 +38,11 @@ def run_child(
     folder: Path,
     name: str,
     *,
-    look: Callable[[], int] = lambda: 0,
-    silent_s: float = SILENT_S,
-    stop_s: float = STOP_S,
-    threads: int | None = None,
-    fine: Collection[int] = (0,),
+    look: Callable[[], int],
+    silent_s: float,
+    stop_s: float,
+    threads: int | None,
+    fine: Collection[int],
 ) -> Answer:
     """Run `ds-sdk WORDS` to its end in a process of its own; see `console.run_child`."""
     child = _Child(words, folder, name, threads)
