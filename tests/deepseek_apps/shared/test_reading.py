@@ -2,6 +2,8 @@
 
 import codecs
 import gzip
+import os
+import threading
 
 import pytest
 from hypothesis import given
@@ -66,6 +68,15 @@ def test_a_gzip_file_is_read_as_what_it_holds(file):
     for damaged in (packed[:-6], packed[:-5] + b"\x00" * 5, b"\x1f\x8bno"):
         with pytest.raises(errors.InputError, match="is a damaged gzip file"):
             read_text(file(damaged))
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_pipe_is_read_as_a_file_is(pack, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(pack(b"a,b\n1,2\n"),))
+    writer.start()
+    assert read_csv(tmp_path / "pipe").column("b") == ["2"]
+    writer.join(20)
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])

@@ -60,8 +60,7 @@ def read_content(path: Path, *, most_nbytes: int = MOST_NBYTES) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            is_gzip = file.read(2) == _GZIP
-            file.seek(0)
+            is_gzip = file.peek(2)[:2] == _GZIP  # a pipe can't go back
             content = (gzip.GzipFile(fileobj=file) if is_gzip else file).read(most_nbytes + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise errors.InputError(
