@@ -6,11 +6,8 @@ Legend: N rows of the training part, V rows of the validation part.
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import numpy as np
@@ -39,7 +36,10 @@ from deepseek_apps.ctr.stack.combination import fit_combination
 from deepseek_apps.ctr.table import Ints
 from deepseek_apps.ctr.trees.members import TreeFit, fit_members
 from deepseek_apps.shared import recipes
+from deepseek_apps.shared.spent import counted, cpu_seconds, read_spent
 from deepseek_core import applications, console
+
+_CPU: Final = "cpu_s.json"
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -100,10 +100,10 @@ def _network(job: Job, kind: str, samples: Samples, took: dict[str, float]) -> N
         recipe = recipes.write_recipe(
             folder / "recipe.toml", recipe_of(kind, folder, samples, job.options, job.seed)
         )
-        with _timed() as spent:
+        with counted(folder / _CPU):
             recipes.train(recipe, _named(job.context, kind))
             weights = _exported(folder, best_step(folder / "log" / "log.jsonl"))
-        save_arrays(path, {**weights, TOOK: np.array(spent())})
+        save_arrays(path, {**weights, TOOK: np.array(read_spent(folder / _CPU))})
     took[kind] = float(load_arrays(path)[TOOK])
     return read_network(path, kind, sizes)
 
@@ -132,11 +132,11 @@ def _trees(job: Job, took: dict[str, float]) -> TreeFit:
     path = job.folder / TREES
     if not path.is_file():
         job.context.progress(0, 2, "trees: choosing settings")
-        with _timed() as spent:
-            settings = tuned_trees(job.parts, job.folds, job.options.tuning)
-            job.context.progress(1, 2, "trees: fitting members")
-            fit = fit_members(job.parts.features, job.parts.train, job.folds, settings, job.seed)
-        save_arrays(path, {**tree_arrays(fit), TOOK: np.array(spent())})
+        begin_s = cpu_seconds()
+        settings = tuned_trees(job.parts, job.folds, job.options.tuning)
+        job.context.progress(1, 2, "trees: fitting members")
+        fit = fit_members(job.parts.features, job.parts.train, job.folds, settings, job.seed)
+        save_arrays(path, {**tree_arrays(fit), TOOK: np.array(cpu_seconds() - begin_s)})
     took["trees"] = float(load_arrays(path)[TOOK])
     return read_trees(path)
 
@@ -153,27 +153,15 @@ def _combined(
     }
     if trees is not None:
         found["trees"] = trees.out_of_fold
-    with _timed() as spent:
-        stack = Stack(
-            features=job.parts.features, networks=networks,
-            trees=None if trees is None else trees.members,
-            combination=fit_combination(found, job.parts.train.target),
-            split_hash=job.parts.split_hash, cpu_s=took,
-        )  # fmt: skip
-        validation = job.parts.validation
-        logits = stack.logits(stack.model_logits(validation.inputs))
-        calibration = fit_calibration(logits, validation.target, job.options.calibration)
-    took["combination"] = spent()
+    begin_s = cpu_seconds()
+    stack = Stack(
+        features=job.parts.features, networks=networks,
+        trees=None if trees is None else trees.members,
+        combination=fit_combination(found, job.parts.train.target),
+        split_hash=job.parts.split_hash, cpu_s=took,
+    )  # fmt: skip
+    validation = job.parts.validation
+    logits = stack.logits(stack.model_logits(validation.inputs))
+    calibration = fit_calibration(logits, validation.target, job.options.calibration)
+    took["combination"] = cpu_seconds() - begin_s
     return attrs.evolve(stack, calibration=calibration)
-
-
-@contextmanager
-def _timed() -> Iterator[Any]:
-    """CPU seconds of this process and of those that it has waited for."""
-
-    def now_s() -> float:
-        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        return sum(one.ru_utime + one.ru_stime for one in used)
-
-    start_s = now_s()
-    yield lambda: now_s() - start_s

@@ -17,14 +17,11 @@ from deepseek_apps.defects.drawing import Draws, Variation
 from deepseek_apps.defects.kept import Kept
 from deepseek_apps.defects.losses import loss_of as _loss_of
 from deepseek_apps.defects.network import make
+from deepseek_apps.defects.options import AXES
 
 loss_of: Final = _loss_of
 """Draws to train with, as one number; the recipe names it here."""
 _WARM: Final = 0.1  # of the steps until the rate is at its highest
-FLIPS: Final = {
-    "both": (True, True), "horizontal": (False, True),
-    "vertical": (True, False), "none": (False, False),
-}  # fmt: skip
 
 
 def network(data: str, kind: str, width: int) -> nn.Module:
@@ -35,7 +32,8 @@ def network(data: str, kind: str, width: int) -> nn.Module:
 
 def variation_of(flips: str, light: str) -> Variation:
     """How much draws may differ from their pictures, by the options of those names."""
-    return Variation(flips=FLIPS[flips], uneven=light == "uneven")
+    rows, columns = (axis in AXES[flips] for axis in (2, 3))
+    return Variation(flips=(rows, columns), uneven=light == "uneven")
 
 
 def draws(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import combinations
 from typing import Final, Literal
 
 import attrs
@@ -10,10 +11,8 @@ import attrs
 from deepseek_core import compression, errors
 
 _LEAST_SIZE, _MOST_SIZE = 32, 1024
-_VIEWS: Final = {
-    "both": ((), (2,), (3,), (2, 3)), "horizontal": ((), (3,)), "vertical": ((), (2,)),
-    "none": ((),),
-}  # fmt: skip
+AXES: Final = {"both": (2, 3), "horizontal": (3,), "vertical": (2,), "none": ()}
+"""Of a batch (N, C, h, w), those that `flips` mirrors along."""
 
 
 @attrs.frozen(kw_only=True)
@@ -111,7 +110,8 @@ class Options:
     @property
     def views(self) -> tuple[tuple[int, ...], ...]:
         """What the file looks at: the axes of (N, C, h, w) along which each view is mirrored."""
-        return _VIEWS[self.flips if self.mirrored else "none"]
+        axes = AXES[self.flips] if self.mirrored else ()
+        return tuple(chosen for n in range(len(axes) + 1) for chosen in combinations(axes, n))
 
     @property
     def looked_at(self) -> tuple[float, float, float, float]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +13,7 @@ from deepseek_apps.defects.kept import Kept
 from deepseek_apps.defects.options import Options
 from deepseek_apps.defects.trained import TRAINED, WEIGHTS, check_same, expected, read_trained
 from deepseek_apps.shared import recipes
+from deepseek_apps.shared.spent import counted, read_spent
 from deepseek_core import applications, console
 
 RECIPE: Final = "recipe.toml"
@@ -43,10 +41,10 @@ def train(seed: int, options: Options, context: applications.ApplicationContext)
         return
     folder.mkdir(parents=True, exist_ok=True)
     _begin(folder, recipe(seed, options, context), wanted.split_hash)
-    with _counted(folder):
+    with counted(folder / _CPU):
         recipes.train(folder / RECIPE, context, nproc=options.processes)
     _export(folder)
-    _whole(folder / TRAINED, attrs.asdict(attrs.evolve(wanted, cpu_s=_cpu_s(folder))))
+    _whole(folder / TRAINED, attrs.asdict(attrs.evolve(wanted, cpu_s=read_spent(folder / _CPU))))
 
 
 def _begin(folder: Path, tables: dict[str, Any], split_hash: str) -> None:
@@ -107,26 +105,6 @@ def _export(folder: Path) -> None:
     """The latest checkpoint's weights as a file of safetensors."""
     (folder / WEIGHTS).unlink(missing_ok=True)
     recipes.export_weights(folder / CHECKPOINTS, folder / WEIGHTS)
-
-
-@contextmanager
-def _counted(folder: Path) -> Iterator[None]:
-    """Add the CPU seconds of child processes to those of earlier tries."""
-    before_s, earlier_s = _children_s(), _cpu_s(folder)
-    try:
-        yield
-    finally:
-        _whole(folder / _CPU, round(earlier_s + _children_s() - before_s, 1))
-
-
-def _cpu_s(folder: Path) -> float:
-    path = folder / _CPU
-    return float(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else 0.0
-
-
-def _children_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _whole(path: Path, value: Any) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import resource
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
 from deepseek_apps.shared.recipes import export_weights, train, write_recipe
+from deepseek_apps.shared.spent import counted, read_spent
 from deepseek_apps.translate.prepared import VOCABULARY, Prepared, read_prepared
 from deepseek_apps.translate.run_folder import Run
 from deepseek_apps.translate.vocabulary import Vocabulary
@@ -71,12 +70,12 @@ def train_run(run: Run, context: applications.ApplicationContext) -> Result:
     if (run.folder / _RESULT).exists():
         return read_result(run.folder)
     recipe = write_recipe(run.folder / "recipe.toml", recipe_of(run))
-    with _spending(run.folder):
+    with counted(run.folder / _SPENT):
         train(recipe, context)
         kept, scores = _choose(run, _saved(run), context)
     model = load_model(run, run.folder / WEIGHTS)
     result = Result(
-        kept=kept, validation=scores, cpu_s=_spent(run.folder),
+        kept=kept, validation=scores, cpu_s=read_spent(run.folder / _SPENT),
         parameters=sum(param.numel() for param in model.parameters()),
     )  # fmt: skip
     _write_json(run.folder / _RESULT, attrs.asdict(result))
@@ -179,26 +178,6 @@ def _validation_bleu(run: Run, weights: Path) -> float:
     rows = greedy_in_batches(load_model(run, weights), kept, run.options.longest)
     scorer = Scorer([targets for _, targets in texts], run.options.target_language)
     return scorer.score(vocabulary.decode(rows)).bleu
-
-
-@contextmanager
-def _spending(folder: Path) -> Iterator[None]:
-    """Add the CPU seconds of this process and its children to those of calls before."""
-    begin_s = _used_s()
-    try:
-        yield
-    finally:
-        _write_json(folder / _SPENT, _spent(folder) + _used_s() - begin_s)
-
-
-def _used_s() -> float:
-    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, kinds))
-
-
-def _spent(folder: Path) -> float:
-    path = folder / _SPENT
-    return float(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else 0.0
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 import attrs
 
+from deepseek_apps.shared.spent import cpu_seconds
 from deepseek_apps.work import fingerprint
 from deepseek_apps.work.elsewhere import fetched
 from deepseek_apps.work.lock import NAME as LOCK
@@ -313,14 +314,6 @@ class WorkFolder:
 def training(seed: int) -> str:
     """How the step that trains with a seed is called."""
     return f"train:{seed}"
-
-
-def cpu_seconds() -> float:
-    """CPU seconds of this process and of its children that have ended."""
-    import resource
-
-    of = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, of))
 
 
 def _times(begun_s: float, begun_cpu_s: float) -> tuple[float, float]:
