@@ -66,7 +66,9 @@ def test_a_delimiter_that_is_given_is_taken(tmp_path: Path) -> None:
 
 BAD = [
     ("0.5,Feb,1,1,2", {}, "neither 0 nor 1"),
-    ("0.5,Feb,1,1,", {}, "neither 0 nor 1"),
+    ("0.5,Feb,1,1,", {}, "y is missing, as in 1 of 201 rows"),
+    ("0.5,Feb,1,1,NA", {"positive": "1"}, "y is missing, as in 1 of 201 rows"),
+    ("0.5,Feb,1,1,?", {"click_from": "1"}, "y is missing, as in 1 of 201 rows"),
     ("abc,Feb,1,1,0", {}, "'abc', and a number in most"),
     ("inf,Feb,1,1,0", {}, "no finite number"),
     ("0.5,Feb,1,1", {}, "4 cells"),
@@ -134,6 +136,51 @@ def test_a_target_by_value_and_by_threshold(tmp_path: Path) -> None:
     stars = [f"{line[:-1]}{3.5 + int(line[-1])}" for line in lines_of()]
     data, _ = read(file_of(tmp_path, stars), click_from="4")
     assert data.table.target.sum() == 100
+
+
+def test_rows_without_a_target_are_dropped_where_that_is_asked(tmp_path: Path) -> None:
+    lines = [*lines_of(), "0.5,Feb,1,1,NA", "0.5,Feb,1,1, ", *lines_of(4)]
+    data, card = read(file_of(tmp_path, lines), unlabeled="drop")
+    assert len(data.table) == 204
+    assert "2 rows without y were left out" in card.warnings
+
+
+def test_what_means_missing_elsewhere_may_be_a_target(tmp_path: Path) -> None:
+    words = [f"{line[:-1]}{'none' if line[-1] == '1' else 'some'}" for line in lines_of()]
+    data, _ = read(file_of(tmp_path, words), positive="none")
+    assert data.table.target.sum() == 100
+
+
+@pytest.mark.parametrize(("yes", "no"), [("yes", "no"), ("Y", "N"), ("TRUE", "FALSE"), ("t", "f")])
+def test_a_target_in_words(tmp_path: Path, yes: str, no: str) -> None:
+    words = [f"{line[:-1]}{yes if line[-1] == '1' else no}" for line in lines_of()]
+    data, _ = read(file_of(tmp_path, words))
+    assert data.table.target.sum() == 100
+
+
+def test_values_of_a_target_that_are_no_answer_are_told(tmp_path: Path) -> None:
+    words = [f"{line[:-1]}{'ESR > 20' if line[-1] == '1' else 'ESR < 20'}" for line in lines_of()]
+    with pytest.raises(errors.InputError) as caught:
+        read(file_of(tmp_path, words))
+    assert "of 'ESR < 20', 'ESR > 20', as by --set 'positive=ESR < 20'" in str(caught.value.remedy)
+
+
+def test_a_text_that_could_be_a_number_is_a_text_among_texts(tmp_path: Path) -> None:
+    lines = [f"Infinity,{line}" for line in lines_of(4)]
+    lines += [f"film {row},{line}" for row, line in enumerate(lines_of())]
+    data, _ = read(file_of(tmp_path, lines, "title,x,month,user,when,y"))
+    assert data.table.inputs.columns.categories == ("title", "month")
+
+
+def test_columns_that_name_rows_or_their_owners_are_told(tmp_path: Path) -> None:
+    lines = [f"{row},{line}" for row, line in enumerate(lines_of())]
+    path = file_of(tmp_path, lines, "seqno,x,month,user,when,y")
+    told = " ".join(read(path)[1].notes)
+    assert "--set drop=seqno" in told
+    assert "--set split=group --set group=user" in told
+    told = " ".join(read(path, drop="when,seqno", split="group", group="user")[1].notes)
+    assert "--set drop" not in told
+    assert "split=group" not in told
 
 
 def test_a_column_that_tells_the_target_is_warned_of(tmp_path: Path) -> None:

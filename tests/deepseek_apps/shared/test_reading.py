@@ -100,7 +100,8 @@ def test_lines_are_those_of_the_file_though_cells_have_line_ends(file):
         ("a,b\n1,2\n1\n", "line 3: 1 cells, the header has 2"),
         ("a,b\n1,2,3\n", "line 2: 3 cells, the header has 2"),
         ("a,a\n1,2\n", "names 'a' twice"),
-        ("a,\n1,2\n", "a column without a name"),
+        (",\n1,2\n", "has no header"),
+        ("a,\n1,\n3,x\n", "line 3: 'x' is in column 2, which has no name"),
         ('a,b\n1,"2\n3,4\n', "line 2"),
     ],
 )
@@ -117,11 +118,26 @@ def test_a_column_that_is_missing_names_the_nearest(file):
         read_csv(path).column("zzz")
 
 
-def test_numbers_are_finite_or_missing(file):
-    assert read_csv(file("a,b\n1.5,x\n,x\n-2e3,x\n")).numbers("a") == [1.5, None, -2000.0]
-    for text in ("nan", "inf", "1,5", "one"):
-        with pytest.raises(errors.InputError, match=r"line 2: a is .* no finite number"):
-            read_csv(file(f'a;b\n"{text}";x\n')).numbers("a")
+@pytest.mark.parametrize(
+    "text",
+    [',a,b\n0,1,2\n1,3,4\n', '"","a","b"\n"x",1,2\n"y",3,4\n', ";a;b\n7;1;2\n9;3;4\n"],
+    ids=["pandas", "R", "semicolons"],
+)  # fmt: skip
+def test_row_numbers_are_left_out(file, text):
+    table = read_csv(file(text))
+    assert dict(table.columns) == {"a": ["1", "3"], "b": ["2", "4"]}
+    assert table.is_indexed
+
+
+def test_columns_that_a_spreadsheet_left_empty_are_left_out(file):
+    table = read_csv(file("a, b,,\n1,2,,\n3,4, ,\n"))
+    assert dict(table.columns) == {"a": ["1", "3"], "b": ["2", "4"]}
+    assert not table.is_indexed
+
+
+def test_rows_that_are_taken_keep_their_lines(file):
+    table = read_csv(file("a\n1\n\n3\n4\n")).take([1, 2])
+    assert (table.column("a"), table.lines, len(table)) == (["3", "4"], [4, 5], 2)
 
 
 @given(st.lists(st.lists(st.text(st.characters(exclude_characters="\0\r", codec="utf-8")),

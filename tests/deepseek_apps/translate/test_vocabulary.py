@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import attrs
 import pytest
@@ -49,13 +50,20 @@ def test_a_language_that_was_not_trained_on_is_refused(vocabulary: Vocabulary) -
         vocabulary.source(["the cat"], "fr")
 
 
-@pytest.mark.parametrize("wrong", [5000, 12])
-def test_pieces_too_many_or_too_few_are_refused_with_a_number_that_can_be_made(wrong: int) -> None:
+def test_too_few_pieces_are_refused_with_a_number_that_can_be_made() -> None:
     with pytest.raises(errors.ConfigError) as caught:
-        train_vocabulary(TEXTS, ("en",), attrs.evolve(OPTIONS, vocabulary=wrong))
+        train_vocabulary(TEXTS, ("en",), attrs.evolve(OPTIONS, vocabulary=12))
     size = int(str(caught.value.remedy).removeprefix("--set vocabulary="))
     options = attrs.evolve(OPTIONS, vocabulary=size)
     assert len(Vocabulary(train_vocabulary(TEXTS, ("en",), options), "here")) == size
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_a_small_text_makes_fewer_pieces(kind: Literal["unigram", "bpe"]) -> None:
+    options = attrs.evolve(OPTIONS, vocabulary=5000, vocabulary_kind=kind)
+    made = Vocabulary(train_vocabulary(TEXTS, ("en",), options), "here")
+    assert 20 < len(made) < 5000
+    assert made.decode(made.encode(TEXTS)) == TEXTS
 
 
 def test_a_vocabulary_of_another_run_is_refused(tmp_path: Path, vocabulary: Vocabulary) -> None:

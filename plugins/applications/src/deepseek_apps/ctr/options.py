@@ -25,9 +25,10 @@ def names_in(text: str) -> tuple[str, ...]:
 class Options:
     """What a job is: its columns, its split, its models."""
 
-    target: str = _option("", "column that says whether it was clicked: 0 and 1, or true and false")
+    target: str = _option("", "column that says whether it was clicked: 0 and 1, or no and yes")
     positive: str = _option("", "the target's value that is a click, where it is neither")
     click_from: str = _option("", "a number from which on the target is a click, such as 4")
+    unlabeled: Literal["refuse", "drop"] = _option("refuse", "what to do where it is missing")
     categories: str = _option("", "columns of numbers that are codes: Region,Browser")
     drop: str = _option("", "columns to leave out: id,comment")
     delimiter: str = _option("", "what stands between values; found out by default")
@@ -50,7 +51,7 @@ class Options:
     dropout: float = _option(0.2, "share of hidden units that a step of dcn leaves out")
     l2: float = _option(1e-4, "penalty on squares of the rows that a batch uses")
     rate: float = _option(1e-3, "learning rate of Adam")
-    batch: int = _option(256, "rows of a step")
+    batch: int = _option(0, "rows of a step; 0 takes 256, or fewer, so that a pass has 20 steps")
     epochs: int = _option(30, "most passes over the training part; validation ends it earlier")
     tuning: Literal["full", "small", "none"] = _option(
         "small", "settings of trees to try: 24, 4 or 1"
@@ -62,9 +63,10 @@ class Options:
     def __attrs_post_init__(self) -> None:
         for name in ("folds", "bins"):
             _at_least(name, getattr(self, name), 2)
-        for name in ("min_count", "width", "cross_layers", "batch", "epochs"):
+        for name in ("min_count", "width", "cross_layers", "epochs"):
             _at_least(name, getattr(self, name), 1)
-        _at_least("split_seed", self.split_seed, 0)
+        for name in ("split_seed", "batch"):
+            _at_least(name, getattr(self, name), 0)
         self._check_shares()
         self._check_models()
         _ = self.least_click

@@ -21,11 +21,15 @@ _MOST_FIELD: Final = 1 << 24
 
 @attrs.frozen(kw_only=True)
 class Table:
-    """Columns of text by name; `lines` are the numbers of the lines on which rows begin."""
+    """Columns of text by name; `lines` are the numbers of the lines on which rows begin.
+
+    `is_indexed` says that a first column without a name, as pandas and R write it, was left out.
+    """
 
     path: Path
     columns: Mapping[str, Sequence[str]] = attrs.field(repr=False)
     lines: Sequence[int] = attrs.field(repr=False)
+    is_indexed: bool = False
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -45,16 +49,10 @@ class Table:
             )
         return self.columns[name]
 
-    def numbers(self, name: str) -> list[float | None]:
-        """A column of finite numbers; None where a cell is empty.
-
-        Raises:
-            InputError: a cell that is none; says in which line.
-        """
-        return [
-            _number(text, name, self.path, line)
-            for text, line in zip(self.column(name), self.lines, strict=True)
-        ]
+    def take(self, rows: Sequence[int]) -> Table:
+        """These rows alone."""
+        columns = {name: [texts[row] for row in rows] for name, texts in self.columns.items()}
+        return attrs.evolve(self, columns=columns, lines=[self.lines[row] for row in rows])
 
 
 def read_csv(
@@ -62,16 +60,21 @@ def read_csv(
 ) -> Table:
     """Read a CSV file with a header; the delimiter is that of , ; tab | which the header has most.
 
+    Columns without a name are left out where that loses nothing: a first one, which numbers rows,
+    and those without a value.
+
     Raises:
         InputError: no such file, another encoding, no header or row, a row of another length, a
-            name twice, an open quote, or a column of `needs` that is not there; says in which line.
+            name twice or missing, an open quote, or a column of `needs` that is not there; says in
+            which line.
     """
     text = read_text(path, encoding=encoding)
     rows = _rows(text, path, delimiter or _delimiter(text))
     if not rows:
         raise errors.InputError(f"{path} is empty", remedy="give a header and rows")
     (_, header), *body = rows
-    _check_header(header, path)
+    header = [name.strip() for name in header]
+    _check_names(header, path)
     if not body:
         raise errors.InputError(f"{path} has a header and no row", remedy="give rows")
     for line, row in body:
@@ -80,8 +83,10 @@ def read_csv(
                 f"{path}, line {line}: {len(row)} cells, the header has {len(header)}",
                 remedy="correct that line, or put quotes around a cell with a delimiter",
             )
-    columns = {name: [row[at] for _, row in body] for at, name in enumerate(header)}
-    table = Table(path=path, columns=columns, lines=[line for line, _ in body])
+    _check_unnamed(header, body, path)
+    columns = {name: [row[at] for _, row in body] for at, name in enumerate(header) if name}
+    lines = [line for line, _ in body]
+    table = Table(path=path, columns=columns, lines=lines, is_indexed=not header[0])
     for name in needs:
         table.column(name)
     return table
@@ -109,27 +114,23 @@ def _delimiter(text: str) -> str:
     return max(_DELIMITERS, key=header.count)
 
 
-def _check_header(header: Sequence[str], path: Path) -> None:
-    twice = [name for name, count in Counter(header).items() if count > 1]
-    if twice or "" in header:
+def _check_names(header: Sequence[str], path: Path) -> None:
+    twice = [name for name, count in Counter(filter(None, header)).items() if count > 1]
+    if twice or not any(header):
         raise errors.InputError(
-            f"{path}: the header names {twice[0]!r} twice"
-            if twice
-            else f"{path}: the header has a column without a name",
+            f"{path}: the header names {twice[0]!r} twice" if twice else f"{path} has no header",
             remedy="give each column a name of its own",
         )
 
 
-def _number(text: str, name: str, path: Path, line: int) -> float | None:
-    if not text.strip():
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not abs(value) < float("inf"):
-        raise errors.InputError(
-            f"{path}, line {line}: {name} is {text!r}, which is no finite number",
-            remedy="correct it, or leave the cell empty where it is not known",
-        )
-    return value
+def _check_unnamed(
+    header: Sequence[str], body: Sequence[tuple[int, Sequence[str]]], path: Path
+) -> None:
+    """See that columns without a name, but for the first, are empty."""
+    for at, name in enumerate(header):
+        for line, row in body if at and not name else ():
+            if row[at].strip():
+                raise errors.InputError(
+                    f"{path}, line {line}: {row[at]!r} is in column {at + 1}, which has no name",
+                    remedy="give each column a name of its own",
+                )

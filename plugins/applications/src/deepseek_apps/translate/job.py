@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deepseek_apps.translate.options import Options
-from deepseek_apps.translate.prepared import read_prepared
+from deepseek_apps.translate.prepared import VOCABULARY, read_prepared
 from deepseek_apps.translate.run_folder import Run, begin_run, read_run
 from deepseek_apps.translate.shape import Shape
 from deepseek_apps.translate.special import SPARE
@@ -52,8 +52,12 @@ class Translate(applications.Application):
             source=self.options.source or source.name,
             license=self.options.license or "not stated",
             parts=counts, split=parts.how, split_hash=parts.hash, warnings=parts.warnings,
-            notes=_more(data.others, len(data.monolingual)),
+            notes=[*_more(data.others, len(data.monolingual)), *self._fewer(context)],
         )  # fmt: skip
+
+    def _fewer(self, context: applications.ApplicationContext) -> list[str]:
+        made, asked = _pieces(context), self.options.vocabulary
+        return [f"this text makes {made:,} pieces, not {asked:,}"] if made < asked else []
 
     def train(self, seed: int, context: applications.ApplicationContext) -> None:
         """Train one seed, or go on where it was stopped.
@@ -109,7 +113,7 @@ class Translate(applications.Application):
     def _run(self, seed: int, context: applications.ApplicationContext) -> Run:
         options = self.options
         shape = Shape(
-            vocabulary=options.vocabulary, width=options.width, inner=options.inner,
+            vocabulary=_pieces(context), width=options.width, inner=options.inner,
             heads=options.heads, encoder_layers=options.layers, decoder_layers=options.layers,
             positions=options.longest + SPARE,
         )  # fmt: skip
@@ -120,6 +124,13 @@ class Translate(applications.Application):
 
     def _trained(self, seed: int, context: applications.ApplicationContext) -> Run:
         return read_run(context.seed(seed))
+
+
+def _pieces(context: applications.ApplicationContext) -> int:
+    """How many pieces the vocabulary of prepared data has."""
+    from deepseek_apps.translate.vocabulary import Vocabulary
+
+    return len(Vocabulary.load(context.data / VOCABULARY))
 
 
 def _more(others: Mapping[str, Sequence[object]], monolingual: int) -> list[str]:

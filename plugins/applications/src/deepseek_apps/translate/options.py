@@ -35,7 +35,7 @@ class Options:
     temperature: float = _option(5.0, "1 draws tasks by their size, more draws them more evenly")
     main_share: float = _option(0.6, "how often the main task is drawn, at least")
     finish: float = _option(0.4, "share of the updates, at the end, of the main task alone")
-    vocabulary: int = _option(2000, "pieces that all languages share")
+    vocabulary: int = _option(2000, "pieces that all languages share, at most")
     vocabulary_kind: Literal["unigram", "bpe"] = _option("unigram", "how pieces are learned")
     width: int = _option(128, "width of the model")
     inner: int = _option(256, "width inside of its feed-forward layers")

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from deepseek_apps.translate.options import Options
 from deepseek_apps.translate.special import END, GAP, NAMES, NOISED, PAD, UNKNOWN, tag
 from deepseek_core import console, errors
@@ -104,40 +106,49 @@ class Vocabulary:
 
 
 def train_vocabulary(texts: Iterable[str], languages: Sequence[str], options: Options) -> bytes:
-    """Learn the pieces that all languages share; the model as a file's content.
+    """Learn the pieces that all languages share, or fewer where a small text makes no more.
 
-    Text is taken as it is: NFKC, sentencepiece's default, would make half-width what Chinese
-    writes full-width, and a score would miss it.
+    The model as a file's content. Text is taken as it is: NFKC, sentencepiece's default, would
+    make half-width what Chinese writes full-width, and a score would miss it.
 
     Raises:
-        ConfigError: so many pieces can't be made of these texts.
+        ConfigError: so few pieces can't be made of these texts.
     """
+    given = list(texts)
+    try:
+        return _trained(given, languages, options)
+    except RuntimeError as error:
+        takes = _pieces_taken(str(error))
+        if takes is None or takes > options.vocabulary:
+            raise errors.ConfigError(
+                f"{options.vocabulary:,} pieces can't be made of this text: "
+                f"{str(error).splitlines()[0].strip()}",
+                remedy=f"--set vocabulary={takes}" if takes else "give more text",
+            ) from error
+    return _trained(given, languages, attrs.evolve(options, vocabulary=takes))
+
+
+def _trained(texts: Sequence[str], languages: Sequence[str], options: Options) -> bytes:
     import sentencepiece
 
     written = io.BytesIO()
-    try:
-        sentencepiece.SentencePieceTrainer.Train(
-            sentence_iterator=iter(texts), model_writer=written, vocab_size=options.vocabulary,
-            model_type=options.vocabulary_kind, character_coverage=_COVERAGE,
-            normalization_rule_name="identity", num_threads=1, minloglevel=2,
-            unk_id=UNKNOWN, bos_id=1, eos_id=END, pad_id=PAD,
-            control_symbols=[NAMES[GAP], NAMES[NOISED], *(tag(code) for code in languages)],
-        )  # fmt: skip
-    except RuntimeError as error:
-        raise _refused(str(error), options) from error
+    sentencepiece.SentencePieceTrainer.Train(
+        sentence_iterator=iter(texts), model_writer=written, vocab_size=options.vocabulary,
+        model_type=options.vocabulary_kind, character_coverage=_COVERAGE,
+        normalization_rule_name="identity", num_threads=1, minloglevel=2,
+        unk_id=UNKNOWN, bos_id=1, eos_id=END, pad_id=PAD,
+        control_symbols=[NAMES[GAP], NAMES[NOISED], *(tag(code) for code in languages)],
+    )  # fmt: skip
     return written.getvalue()
+
+
+def _pieces_taken(said: str) -> int | None:
+    """A number of pieces that sentencepiece takes, where it says one as it refuses another."""
+    found = re.search(r"(?:<=|\d+ vs)\s*(\d+)", said)
+    return int(found[1]) if found else None
 
 
 def write_vocabulary(content: bytes, path: Path) -> None:
     """Write the file whole."""
     with console.whole_file(path) as partial:
         partial.write_bytes(content)
-
-
-def _refused(said: str, options: Options) -> errors.ConfigError:
-    """What sentencepiece said of a number of pieces, with one that it takes, where it says that."""
-    found = re.search(r"(?:<=|\d+ vs)\s*(\d+)", said)
-    return errors.ConfigError(
-        f"{options.vocabulary:,} pieces can't be made of this text: {said.splitlines()[0].strip()}",
-        remedy=f"--set vocabulary={found[1]}" if found else "give more text, or fewer pieces",
-    )

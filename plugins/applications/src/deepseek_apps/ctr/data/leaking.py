@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -18,6 +20,12 @@ from deepseek_apps.shared.leaks import leaks
 TELLING: Final = 0.99
 """The AUC of a column alone from which it is said to tell the target."""
 _FEW: Final = 20
+_NAMES: Final = re.compile(
+    r"(.*[._ -])?(id|nr|no|num|number|seqno|user|customer|client|patient|subject|person|session|"
+    r"household|family|device|visitor|account)([._ -]?(id|nr|no|num|number))?",
+    re.IGNORECASE,
+)
+"""How columns are called that name somebody."""
 
 Rows = Mapping[str, Sequence[int]]
 
@@ -64,3 +72,33 @@ def codes_perhaps(table: Table) -> list[str]:
         f"read as numbers, and of at most {_FEW} whole values: {', '.join(found)}; "
         f"if they are codes: --set categories={','.join(found)}"
     ]
+
+
+def names_perhaps(table: Table, options: Options) -> list[str]:
+    """Notes on columns that seem to name rows, or those whom rows are of."""
+    inputs, rows = table.inputs, len(table)
+    values = dict(
+        chain(
+            zip(inputs.columns.numbers, inputs.numbers.T, strict=True),
+            zip(inputs.columns.categories, inputs.categories.T, strict=True),
+        )
+    )
+    unlike, alike = [], []
+    for name, column in values.items():
+        several = len(np.unique(column))
+        if several == rows and (column.dtype.kind == "U" or _NAMES.fullmatch(name)):
+            unlike.append(name)
+        elif several > _FEW and _NAMES.fullmatch(name) and name != options.group:
+            alike.append(name)
+    found = []
+    if unlike:
+        found.append(
+            f"another value in each row: {', '.join(unlike)}; nothing can be learned from a name: "
+            f"--set drop={','.join(unlike)}"
+        )
+    if alike and options.split == "random":
+        found.append(
+            f"{', '.join(alike)}: if rows of one are alike, and the model is for new ones, keep "
+            f"them whole: --set split=group --set group={alike[0]}"
+        )
+    return found

@@ -10,12 +10,13 @@ import attrs
 import numpy as np
 
 from deepseek_apps.ctr.arrays import load_arrays, save_arrays
-from deepseek_apps.ctr.data.leaking import codes_perhaps, warnings_of
+from deepseek_apps.ctr.data.leaking import codes_perhaps, names_perhaps, warnings_of
 from deepseek_apps.ctr.data.splitting import marks_of, split_rows, told
-from deepseek_apps.ctr.data.typing import target_of, typed_inputs
+from deepseek_apps.ctr.data.typing import labeled, target_of, typed_inputs
 from deepseek_apps.ctr.options import Options
 from deepseek_apps.ctr.table import Columns, Inputs, Ints, Table
 from deepseek_apps.shared.splits import PARTS, Split
+from deepseek_apps.shared.tables import Table as TextTable
 from deepseek_apps.shared.tables import read_csv
 from deepseek_core import applications, errors
 
@@ -45,7 +46,8 @@ def read_data(source: Path, options: Options) -> tuple[Data, applications.DataCa
     Raises:
         InputError: it can't be read, typed or split; says which line and what to do.
     """
-    given = read_csv(source, delimiter=options.delimiter or None, encoding=options.encoding)
+    read = read_csv(source, delimiter=options.delimiter or None, encoding=options.encoding)
+    given, missing = labeled(read, options)
     target = target_of(given, options)
     table = Table(inputs=typed_inputs(given, options), target=target)
     marks = marks_of(given, table.inputs, target, options)
@@ -57,8 +59,13 @@ def read_data(source: Path, options: Options) -> tuple[Data, applications.DataCa
         parts=split.counts,
         split=told(options),
         split_hash=split.hash,
-        warnings=warnings_of(table, marks, split.parts, options),
-        notes=[_facts(table), *codes_perhaps(table)],
+        warnings=[*_left_out(missing, options), *warnings_of(table, marks, split.parts, options)],
+        notes=[
+            _facts(table),
+            *codes_perhaps(table),
+            *names_perhaps(table, options),
+            *_index(read),
+        ],
     )
     return data, card
 
@@ -68,6 +75,16 @@ def _part(split: Split, rows: int) -> Ints:
     for number, name in enumerate(PARTS):
         part[list(split.parts[name])] = number
     return part
+
+
+def _left_out(missing: int, options: Options) -> list[str]:
+    return [f"{missing:,} rows without {options.target} were left out"] if missing else []
+
+
+def _index(read: TextTable) -> list[str]:
+    if not read.is_indexed:
+        return []
+    return ["the first column has no name, so it numbers rows or names them: it was left out"]
 
 
 def _facts(table: Table) -> str:

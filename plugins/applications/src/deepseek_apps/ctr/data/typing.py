@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -15,7 +16,12 @@ from deepseek_core import errors
 
 MISSING: Final = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
 """What stands for no value, in any case of letters."""
-_YES: Final = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0}
+_YES: Final = {
+    **dict.fromkeys(("1", "1.0", "true", "t", "yes", "y"), 1),
+    **dict.fromkeys(("0", "0.0", "false", "f", "no", "n"), 0),
+}
+_FEW: Final = 10
+"""So many values of a target are told."""
 
 
 def typed_inputs(given: TextTable, options: Options) -> Inputs:
@@ -102,12 +108,6 @@ def numbers_of(given: TextTable, name: str) -> Floats | None:
             found[row] = float(text)
         except ValueError:
             strange.append(row)
-            continue
-        if math.isinf(found[row]):
-            raise errors.InputError(
-                f"{given.path}, line {given.lines[row]}: {name} is {text!r}, no finite number",
-                remedy="leave the cell empty where the value is missing",
-            )
     if not held or len(strange) > held / 10:
         return None
     if strange:
@@ -116,37 +116,63 @@ def numbers_of(given: TextTable, name: str) -> Floats | None:
             f"a number in most other lines ({len(strange)} of {held} are none)",
             remedy=f"correct them, leave them empty, or name it: --set categories={name}",
         )
+    if np.isinf(found).any():
+        row = int(np.isinf(found).argmax())
+        raise errors.InputError(
+            f"{given.path}, line {given.lines[row]}: {name} is {texts[row]!r}, no finite number",
+            remedy="leave the cell empty where the value is missing",
+        )
     return bounded(found)
 
 
-def target_of(given: TextTable, options: Options) -> Ints:
-    """1 (N) where a row was clicked and 0 where not.
+def labeled(given: TextTable, options: Options) -> tuple[TextTable, int]:
+    """The rows that have a target, and how many others there were.
 
     Raises:
         ConfigError: no target is named.
-        InputError: there is no such column, values that are neither, or one class alone.
+        InputError: there is no such column, or some rows lack it and may not be left out.
     """
     if not options.target:
         raise errors.ConfigError(
             "no target is named", remedy=f"--set target=COLUMN, one of: {', '.join(given.columns)}"
         )
     texts = given.column(options.target)
+    without = MISSING.difference([options.positive.lower()] if options.positive else [])
+    rows = [row for row, text in enumerate(texts) if text.strip().lower() not in without]
+    missing = len(given) - len(rows)
+    if missing and options.unlabeled == "refuse":
+        first = next(n for n, text in enumerate(texts) if text.strip().lower() in without)
+        raise errors.InputError(
+            f"{given.path}, line {given.lines[first]}: {options.target} is missing, as in "
+            f"{missing} of {len(given)} rows",
+            remedy="fill it in, or leave these rows out: --set unlabeled=drop",
+        )
+    return given.take(rows), missing
+
+
+def target_of(given: TextTable, options: Options) -> Ints:
+    """1 (N) where a row was clicked and 0 where not.
+
+    Raises:
+        InputError: values that are neither, or one class alone.
+    """
+    texts = given.column(options.target)
     found = np.array(
         [
-            _click(text.strip(), f"{given.path}, line {line}: {options.target}", options)
+            _click(text.strip(), f"{given.path}, line {line}: {options.target}", texts, options)
             for text, line in zip(texts, given.lines, strict=True)
         ],
         np.int64,
     )
     if not 0 < found.sum() < len(found):
         raise errors.InputError(
-            f"the target {options.target} is {'always' if found.sum() else 'never'} a click",
+            f"the target {options.target} is {'always' if found.any() else 'never'} a click",
             remedy="give rows of both kinds: from one kind nothing can be learned",
         )
     return found
 
 
-def _click(text: str, where: str, options: Options) -> int:
+def _click(text: str, where: str, texts: Sequence[str], options: Options) -> int:
     if (least := options.least_click) is not None:
         try:
             value = float(text)
@@ -162,7 +188,15 @@ def _click(text: str, where: str, options: Options) -> int:
     if text.lower() in _YES:
         return _YES[text.lower()]
     raise errors.InputError(
-        f"{where} is {text!r}, neither 0 nor 1",
-        remedy="say which value is a click (--set positive=VALUE), or from which number on "
-        "(--set click_from=4)",
+        f"{where} is {text!r}, neither 0 nor 1, yes nor no",
+        remedy=f"say which value is a click, {_told(texts)}; or from which number on: "
+        "--set click_from=4",
     )
+
+
+def _told(texts: Sequence[str]) -> str:
+    """How a click is named by its value, and the values that there are."""
+    values = sorted({text.strip() for text in texts})
+    more = ", ..." if len(values) > _FEW else ""
+    there = ", ".join(map(repr, values[:_FEW]))
+    return f"of {there}{more}, as by --set {shlex.quote(f'positive={values[0]}')}"
