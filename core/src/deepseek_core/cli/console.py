@@ -26,6 +26,9 @@ from deepseek_core.discovery.folders import cache_dir, make_private
 from deepseek_core.discovery.installing import install_command, update_command
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from deepseek_core.cli.child import Answer
 
 __all__ = [
@@ -51,6 +54,7 @@ __all__ = [
     "make_private",
     "nbytes_of",
     "open_url",
+    "picture_size",
     "print_json",
     "print_lines",
     "print_note",
@@ -58,6 +62,7 @@ __all__ = [
     "print_text",
     "printable",
     "read_own",
+    "read_picture",
     "render_table",
     "run_child",
     "scatter",
@@ -98,6 +103,32 @@ def open_url(url: str, **options: Any) -> tuple[Any, str]:
     from deepseek_core.cli.urls import open_url as opened  # start-up counts
 
     return opened(url, **options)
+
+
+def read_picture(file: Path, channels: int) -> npt.NDArray[np.uint8]:
+    """Levels of a picture, uint8 [H, W, channels]: 1 for gray, 3 for red, green and blue.
+
+    It stands upright as its EXIF data say. Transparent pixels lie on black. Gray of more than 8
+    bits keeps the upper 8, and floats count from 0 to 1. Of several frames the first one is read.
+
+    Raises:
+        InputError: Pillow is not installed; the file can't be read, is no picture, is damaged, has
+            more than 89,478,485 pixels, or numbers whose black and white nobody knows.
+    """
+    from deepseek_core.cli.pictures.levels import read_levels  # start-up counts
+
+    return read_levels(file, channels)
+
+
+def picture_size(file: Path) -> tuple[int, int]:
+    """Height and width, px, that `read_picture` gives; pixels are not decoded.
+
+    Raises:
+        InputError: as `read_picture`.
+    """
+    from deepseek_core.cli.pictures.levels import read_size  # start-up counts
+
+    return read_size(file)
 
 
 def run_child(

@@ -14,4 +14,5 @@ range, a mean is subtracted and a standard deviation divided out, its axes are a
     scaling    what values become
     treatment  all of this for one picture;  survey, summary: what is said about it
     reading    the folder, one picture at a time
+    levels     one picture as it is, in 8 bits, for plugins
 """

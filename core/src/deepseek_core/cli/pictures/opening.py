@@ -29,19 +29,30 @@ _SILENT: Final = logging.NullHandler()  # for errors that it logs and raises
 _BOMB: Final = f"has more than {MOST_PIXELS:,} pixels and is refused as a decompression bomb"
 
 
+def check_pillow() -> None:
+    """See that pictures can be read at all.
+
+    Raises:
+        InputError: Pillow is not installed.
+    """
+    try:
+        import PIL.Image  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"reading pictures needs Pillow, which can't be imported: {error}",
+            remedy="pip install pillow",
+        ) from error
+
+
 def picture_suffixes() -> frozenset[str]:
     """Suffixes of the formats that the installed Pillow reads.
 
     Raises:
         InputError: Pillow is not installed.
     """
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise InputError(
-            f"reading pictures needs Pillow, which can't be imported: {error}",
-            remedy="pip install pillow",
-        ) from error
+    check_pillow()
+    from PIL import Image
+
     known = Image.registered_extensions().items()
     return frozenset(suffix for suffix, name in known if name in (*_FORMATS, _BY_SUFFIX))
 

@@ -16,8 +16,8 @@ import numpy as np
 from deepseek_apps.defects.decoder import Decoder
 from deepseek_apps.defects.exported import MODEL, Inspection, read_inspection
 from deepseek_apps.defects.maps import box_of, write_map
-from deepseek_apps.defects.reading import SUFFIXES, read_picture
-from deepseek_core import errors
+from deepseek_apps.defects.reading import SUFFIXES
+from deepseek_core import console, errors
 
 if TYPE_CHECKING:
     from deepseek_core import Plan, Session
@@ -38,7 +38,7 @@ class Line:
         self._deadline_s = (deadline_ms or self.inspection.deadline_ms) / 1e3
         graph = session.load(target / MODEL)
         self._plan: Plan = session.plan(graph, latency="realtime", deadline_s=self._deadline_s)
-        read = partial(read_picture, colors=self.inspection.colors)
+        read = partial(console.read_picture, channels=self.inspection.colors)
         self._decode = Decoder(read, self.inspection.decode_s)
 
     def inspect(self, file: Path) -> tuple[dict[str, Any], Array | None]:

@@ -21,10 +21,10 @@ from deepseek_apps.defects.folder import Folder, Item, read_folder
 from deepseek_apps.defects.kept import CHANNELS, MASKS, PICTURES, Items, write_items
 from deepseek_apps.defects.network import STRIDE
 from deepseek_apps.defects.options import Options
-from deepseek_apps.defects.reading import read_mask, read_picture, size_of
+from deepseek_apps.defects.reading import read_mask
 from deepseek_apps.shared.leaks import connected
 from deepseek_apps.shared.splits import Split
-from deepseek_core import applications, errors
+from deepseek_core import applications, console, errors
 
 _MOST_LOST: Final = 0.05  # of the pictures may be unreadable
 _TOLD: Final = 3
@@ -124,11 +124,11 @@ def _prepared(
 
 def _read_all(folder: Folder, options: Options, progress: Progress) -> _Read:
     """Every picture at the network's size; those that can't be read are named and left out."""
-    with Decoder(size_of, options.decode_s) as sizes:
+    with Decoder(console.picture_size, options.decode_s) as sizes:
         size = network_size(folder, sizes, options)
     rows, lost = [], []
     with (
-        Decoder(lambda file: read_picture(file, 3), options.decode_s) as decode,
+        Decoder(lambda file: console.read_picture(file, 3), options.decode_s) as decode,
         Decoder(read_mask, options.decode_s) as decode_mask,
     ):
         for number, item in enumerate(folder.items):
