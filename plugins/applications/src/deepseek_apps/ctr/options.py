@@ -51,7 +51,7 @@ class Options:
     dropout: float = _option(0.2, "share of hidden units that a step of dcn leaves out")
     l2: float = _option(1e-4, "penalty on squares of the rows that a batch uses")
     rate: float = _option(1e-3, "learning rate of Adam")
-    batch: int = _option(0, "rows of a step; 0 takes 256, or fewer, so that a pass has 20 steps")
+    batch: int = _option(256, "rows of a step")
     epochs: int = _option(30, "most passes over the training part; validation ends it earlier")
     tuning: Literal["full", "small", "none"] = _option(
         "small", "settings of trees to try: 24, 4 or 1"
@@ -63,10 +63,9 @@ class Options:
     def __attrs_post_init__(self) -> None:
         for name in ("folds", "bins"):
             _at_least(name, getattr(self, name), 2)
-        for name in ("min_count", "width", "cross_layers", "epochs"):
+        for name in ("min_count", "width", "cross_layers", "batch", "epochs"):
             _at_least(name, getattr(self, name), 1)
-        for name in ("split_seed", "batch"):
-            _at_least(name, getattr(self, name), 0)
+        _at_least("split_seed", self.split_seed, 0)
         self._check_shares()
         self._check_models()
         _ = self.least_click

@@ -17,7 +17,6 @@ from deepseek_core import errors
 
 _PATIENCE: Final = 2
 """Evaluations without a better one that end a training; three checkpoints are kept."""
-_LEAST_BATCH, _MOST_BATCH, _LEAST_STEPS = 8, 256, 20
 SAMPLES: Final = "samples.npz"
 """The file of samples, in the folder of a seed."""
 
@@ -74,7 +73,7 @@ def recipe_of(
 ) -> dict[str, Any]:
     """The tables of the recipe; the samples lie beside `folder`, where it is trained."""
     fitted = int((samples.fold != NO_FOLD).sum())
-    batch = min(options.batch or _batch_of(fitted), fitted)
+    batch = min(options.batch, fitted)
     every = -(-fitted // batch)  # steps of an epoch: evaluations and checkpoints meet
     read = {"path": str(folder.parent / SAMPLES), "batch": batch}
     return {
@@ -96,11 +95,6 @@ def recipe_of(
         "checkpoint": {"url": str(folder / "saved"), "every": every},
         "log": {"folder": str(folder / "log")},
     }
-
-
-def _batch_of(rows: int) -> int:
-    """Rows of a step: few rows make as many steps of a pass as a network needs to learn at all."""
-    return max(_LEAST_BATCH, min(_MOST_BATCH, rows // _LEAST_STEPS))
 
 
 def best_step(log: Path) -> int:
