@@ -15,7 +15,7 @@ from deepseek_apps.ctr.evaluating import OURS, shuffled
 from deepseek_apps.ctr.features.map import fit_features
 from deepseek_apps.ctr.fitted import is_trained, read_stack
 from deepseek_apps.ctr.job import Ctr
-from deepseek_core import Session, applications, errors
+from deepseek_core import Session, applications, console, errors
 
 SESSIONS = Path(__file__).parents[3] / "examples" / "applications" / "ctr" / "shoppers.csv"
 ROWS = 1_000
@@ -103,11 +103,10 @@ def test_a_second_training_is_done_at_once(job) -> None:
 def test_answers_are_those_of_the_trained_model(job, tmp_path) -> None:
     """Through a session of the SDK, from the exported file alone, to 1e-5."""
     from deepseek_apps.ctr.data.typing import inputs_like
-    from deepseek_apps.shared.tables import read_csv
 
     stack = read_stack(job.context.seed(0))
     source = sessions(tmp_path / "new.csv", slice(-40, None))
-    expected = stack.probabilities(inputs_like(read_csv(source), stack.features.columns))
+    expected = stack.probabilities(inputs_like(console.read_csv(source), stack.features.columns))
     with Session(threads=1) as session:
         rows = list(job.application.run(job.target, [source], session))
     assert [row["row"] for row in rows] == list(range(1, 41))

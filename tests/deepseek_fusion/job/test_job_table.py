@@ -58,21 +58,27 @@ def test_a_table_is_read_with_its_gaps(tmp_path) -> None:
     ("text", "blamed"),
     [
         ("", "is empty"),
-        ("text,label\n", "no rows"),
+        ("text,label\n", "no row"),
         ("text,lable\na,b\n", "header"),
         ("text,text,label\na,a,b\n", "header"),
+        ("text,Text,label\na,a,b\n", "header"),
         ("label\na\n", "lacks a column"),
         ("text\na\n", "lacks a column"),
         ("text,label\na,b\nc\n", "line 3"),
         ("text,picture,label\n,,b\n", "line 2: no text"),
         ("text,label\na,\n", "line 2: no label"),
         ("text,label,part\na,b,training\n", "line 2: the part"),
-        ('text,label\n"a,b\n', "is not CSV"),
+        ('text,label\n"a,b\n', "line 2"),
     ],
 )
 def test_what_is_no_table_is_blamed_by_its_line(tmp_path, text: str, blamed: str) -> None:
     with pytest.raises(errors.InputError, match=blamed):
         read_table(table(tmp_path, text))
+
+
+def test_a_table_of_pandas_with_row_numbers_is_read(tmp_path) -> None:
+    found = read_table(table(tmp_path, ",Text,label\n0,a,b\n1,c,d\n"))
+    assert [(row.line, row.text, row.label) for row in found.rows] == [(2, "a", "b"), (3, "c", "d")]
 
 
 def test_another_encoding_is_named_with_the_way_out(tmp_path) -> None:

@@ -5,7 +5,7 @@ Plugins import it from the public API: `from deepseek_core import console`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from deepseek_core.cli.child import Answer
+    from deepseek_core.cli.csv_files import TextTable as TextTable  # noqa: PLC0414 - for annotations
 
 __all__ = [
     "Axis",
@@ -61,8 +62,11 @@ __all__ = [
     "print_table",
     "print_text",
     "printable",
+    "read_content",
+    "read_csv",
     "read_own",
     "read_picture",
+    "read_text",
     "render_table",
     "run_child",
     "scatter",
@@ -103,6 +107,50 @@ def open_url(url: str, **options: Any) -> tuple[Any, str]:
     from deepseek_core.cli.urls import open_url as opened  # start-up counts
 
     return opened(url, **options)
+
+
+def read_content(path: Path, *, most_nbytes: int = 2 << 30) -> bytes:
+    """The bytes of a file, or those that a gzip file holds.
+
+    Raises:
+        InputError: no such file, more bytes, or a damaged gzip file.
+    """
+    from deepseek_core.cli.text_files import read_content as read  # start-up counts
+
+    return read(path, most_nbytes=most_nbytes)
+
+
+def read_text(path: Path, *, encoding: str = "utf-8", most_nbytes: int = 2 << 30) -> str:
+    """The text of a file, plain or gzip, line ends as line feeds.
+
+    A byte-order mark decides the encoding, else `encoding`; nothing is guessed.
+
+    Raises:
+        InputError: no such file, a larger one, bytes that are not of the encoding (says in which
+            line), or a NUL character.
+        ConfigError: there is no such encoding.
+    """
+    from deepseek_core.cli.text_files import read_text as read  # start-up counts
+
+    return read(path, encoding=encoding, most_nbytes=most_nbytes)
+
+
+def read_csv(
+    path: Path, *, needs: Iterable[str] = (), delimiter: str | None = None, encoding: str = "utf-8"
+) -> TextTable:
+    """The columns of a CSV file with a header, as text; plain or gzip.
+
+    The delimiter is that of , ; tab | which the header has most. Columns without a name are left
+    out where that loses nothing: a first one, which numbers rows, and those without a value.
+
+    Raises:
+        InputError: no such file, another encoding, no header or row, a row of another length, a
+            name twice or missing, an open quote, or a column of `needs` that is not there; says in
+            which line.
+    """
+    from deepseek_core.cli.csv_files import read_csv as read  # start-up counts
+
+    return read(path, needs=needs, delimiter=delimiter, encoding=encoding)
 
 
 def read_picture(file: Path, channels: int) -> npt.NDArray[np.uint8]:

@@ -14,8 +14,7 @@ from typing import Final
 import attrs
 
 from deepseek_apps.defects.reading import SUFFIXES
-from deepseek_apps.shared.tables import read_csv
-from deepseek_core import errors
+from deepseek_core import console, errors
 
 GOOD: Final = "good"
 MASKS: Final = "masks"
@@ -149,7 +148,7 @@ def _by_rule(names: list[str], group_by: str) -> list[str]:
 
 def _read_groups(file: Path) -> dict[str, str]:
     """Picture -> part."""
-    table = read_csv(file, needs=("picture", "group"))
+    table = console.read_csv(file, needs=("picture", "group"))
     known: dict[str, str] = {}
     for name, group, line in zip(
         table.column("picture"), table.column("group"), table.lines, strict=True

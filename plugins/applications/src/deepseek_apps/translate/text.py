@@ -7,8 +7,7 @@ import unicodedata
 from pathlib import Path
 from typing import Final
 
-from deepseek_apps.shared.text import read_content
-from deepseek_core import errors
+from deepseek_core import console, errors
 
 _MARKS: Final = {
     b"\xff\xfe\x00\x00": "UTF-32",
@@ -52,7 +51,7 @@ def read_columns(path: Path) -> list[tuple[str, str]]:
 
 def _lines(path: Path) -> list[tuple[str, str]]:
     """Lines as they stand, each with the place to name."""
-    lines = _decoded(read_content(path), path).split("\n")
+    lines = _decoded(console.read_content(path), path).split("\n")
     if not lines[-1]:
         lines.pop()
     return [(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]

@@ -6,24 +6,21 @@
 One or more of `text`, `picture` and `sound` are needed as columns, and `label`. An empty cell is a
 missing modality; a row needs one. `group` (a speaker, a product) is never divided between parts;
 `part` (train, validation, test) takes the split out of our hands. Files lie below the table's
-folder, or have an absolute path. It is UTF-8.
+folder, or have an absolute path. It is UTF-8, plain or gzip.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import attrs
 
-from deepseek_core import errors
+from deepseek_core import console, errors
 
 MODALITIES: Final = ("text", "picture", "sound")
 PARTS: Final = ("train", "validation", "test")
 _KNOWN: Final = (*MODALITIES, "label", "group", "part")
-_LONGEST_CELL: Final = 100_000
 
 
 @attrs.frozen(kw_only=True)
@@ -63,66 +60,29 @@ def read_table(path: Path, *, labeled: bool = True) -> Table:
     """
     if path.is_dir():
         path = path / "table.csv"
-    lines = list(_lines(path))
-    if not lines:
-        raise errors.InputError(f"{path} is empty", remedy="write a header and rows")
-    header = _header(path, lines[0][1], labeled=labeled)
-    rows = tuple(_row(path, number, dict(zip(header, cells, strict=True)), labeled)
-                 for number, cells in _checked(path, header, lines[1:]))  # fmt: skip
-    if not rows:
-        raise errors.InputError(f"{path} has no rows below its header", remedy="add rows")
-    return Table(path=path, modalities=tuple(m for m in MODALITIES if m in header), rows=rows)
+    given = console.read_csv(path)
+    _check_header(given, labeled=labeled)
+    columns = {name.lower(): texts for name, texts in given.columns.items()}
+    rows = tuple(
+        _row(path, line, {name: texts[at].strip() for name, texts in columns.items()}, labeled)
+        for at, line in enumerate(given.lines)
+    )
+    return Table(path=path, modalities=tuple(m for m in MODALITIES if m in columns), rows=rows)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    csv.field_size_limit(_LONGEST_CELL)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            for cells in reader:
-                if cells:
-                    yield reader.line_num, [cell.strip() for cell in cells]
-    except OSError as error:
-        raise errors.InputError(
-            f"{path} can't be read: {error.strerror}", remedy="give a CSV file, or its folder"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise errors.InputError(
-            f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at {error.start}",
-            remedy=f"convert it: iconv -f WINDOWS-1252 -t UTF-8 {path.name}",
-        ) from error
-    except csv.Error as error:
-        raise errors.InputError(
-            f"{path} is not CSV: {error}", remedy="quote cells that have commas or quotes in them"
-        ) from error
-
-
-def _header(path: Path, cells: Sequence[str], *, labeled: bool) -> tuple[str, ...]:
-    names = tuple(cell.lower() for cell in cells)
+def _check_header(given: console.TextTable, *, labeled: bool) -> None:
+    names = [name.lower() for name in given.columns]
     unknown = [name for name in names if name not in _KNOWN]
     if unknown or len(set(names)) < len(names):
         raise errors.InputError(
-            f"{path}: the header is {','.join(cells)}",
+            f"{given.path}: the header is {','.join(given.columns)}",
             remedy=f"each column once, of {', '.join(_KNOWN)}",
         )
     if not set(names) & set(MODALITIES) or (labeled and "label" not in names):
         raise errors.InputError(
-            f"{path}: the header {','.join(cells)} lacks a column",
+            f"{given.path}: the header {','.join(given.columns)} lacks a column",
             remedy=f"one or more of {', '.join(MODALITIES)}" + (", and label" if labeled else ""),
         )
-    return names
-
-
-def _checked(
-    path: Path, header: Sequence[str], lines: Sequence[tuple[int, list[str]]]
-) -> Iterator[tuple[int, list[str]]]:
-    for number, cells in lines:
-        if len(cells) != len(header):
-            raise errors.InputError(
-                f"{path} line {number}: {len(cells)} cells below {len(header)} columns",
-                remedy="give each column a cell, empty where there is nothing",
-            )
-        yield number, cells
 
 
 def _row(path: Path, line: int, cells: dict[str, str], labeled: bool) -> Row:

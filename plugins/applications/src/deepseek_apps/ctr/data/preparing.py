@@ -16,9 +16,7 @@ from deepseek_apps.ctr.data.typing import labeled, target_of, typed_inputs
 from deepseek_apps.ctr.options import Options
 from deepseek_apps.ctr.table import Columns, Inputs, Ints, Table
 from deepseek_apps.shared.splits import PARTS, Split
-from deepseek_apps.shared.tables import Table as TextTable
-from deepseek_apps.shared.tables import read_csv
-from deepseek_core import applications, errors
+from deepseek_core import applications, console, errors
 
 ROWS: Final = "rows.npz"
 
@@ -46,7 +44,7 @@ def read_data(source: Path, options: Options) -> tuple[Data, applications.DataCa
     Raises:
         InputError: it can't be read, typed or split; says which line and what to do.
     """
-    read = read_csv(source, delimiter=options.delimiter or None, encoding=options.encoding)
+    read = console.read_csv(source, delimiter=options.delimiter or None, encoding=options.encoding)
     given, missing = labeled(read, options)
     target = target_of(given, options)
     table = Table(inputs=typed_inputs(given, options), target=target)
@@ -81,7 +79,7 @@ def _left_out(missing: int, options: Options) -> list[str]:
     return [f"{missing:,} rows without {options.target} were left out"] if missing else []
 
 
-def _index(read: TextTable) -> list[str]:
+def _index(read: console.TextTable) -> list[str]:
     if not read.is_indexed:
         return []
     return ["the first column has no name, so it numbers rows or names them: it was left out"]

@@ -14,8 +14,7 @@ import numpy.typing as npt
 from deepseek_apps.ctr.options import Options
 from deepseek_apps.ctr.table import Inputs, Ints
 from deepseek_apps.shared.splits import PARTS, Split, named_split, split
-from deepseek_apps.shared.tables import Table as TextTable
-from deepseek_core import errors
+from deepseek_core import console, errors
 
 _LEAST_OF_A_KIND: Final = 2
 
@@ -29,7 +28,7 @@ class Marks:
     groups: Sequence[str] | None
 
 
-def marks_of(given: TextTable, inputs: Inputs, target: Ints, options: Options) -> Marks:
+def marks_of(given: console.TextTable, inputs: Inputs, target: Ints, options: Options) -> Marks:
     """The marks of a file's rows.
 
     Raises:
@@ -115,7 +114,7 @@ def row_keys(inputs: Inputs) -> list[bytes]:
     ]
 
 
-def times_of(given: TextTable, name: str) -> npt.NDArray[np.float64]:
+def times_of(given: console.TextTable, name: str) -> npt.NDArray[np.float64]:
     """Moments (N) of a column of numbers or of ISO dates, on one scale.
 
     Raises:

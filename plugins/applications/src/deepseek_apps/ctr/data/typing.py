@@ -11,8 +11,7 @@ import numpy as np
 
 from deepseek_apps.ctr.options import Options, names_in
 from deepseek_apps.ctr.table import Columns, Floats, Inputs, Ints, Texts, bounded
-from deepseek_apps.shared.tables import Table as TextTable
-from deepseek_core import errors
+from deepseek_core import console, errors
 
 MISSING: Final = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
 """What stands for no value, in any case of letters."""
@@ -24,7 +23,7 @@ _FEW: Final = 10
 """So many values of a target are told."""
 
 
-def typed_inputs(given: TextTable, options: Options) -> Inputs:
+def typed_inputs(given: console.TextTable, options: Options) -> Inputs:
     """Inputs of all columns but the target, the time and those that are dropped.
 
     A column is one of numbers where each value that it has is one; `options.categories` names
@@ -49,7 +48,7 @@ def typed_inputs(given: TextTable, options: Options) -> Inputs:
     return gathered(numbers, categories, len(given))
 
 
-def inputs_like(given: TextTable, columns: Columns) -> Inputs:
+def inputs_like(given: console.TextTable, columns: Columns) -> Inputs:
     """Inputs of the columns that a model reads, typed as it reads them; others are left alone.
 
     Raises:
@@ -90,7 +89,7 @@ def _left_out(options: Options) -> tuple[str, ...]:
     return tuple(name for name in named if name)
 
 
-def numbers_of(given: TextTable, name: str) -> Floats | None:
+def numbers_of(given: console.TextTable, name: str) -> Floats | None:
     """Numbers (N), NaN for missing ones; None where the column is one of categories.
 
     Raises:
@@ -125,7 +124,7 @@ def numbers_of(given: TextTable, name: str) -> Floats | None:
     return bounded(found)
 
 
-def labeled(given: TextTable, options: Options) -> tuple[TextTable, int]:
+def labeled(given: console.TextTable, options: Options) -> tuple[console.TextTable, int]:
     """The rows that have a target, and how many others there were.
 
     Raises:
@@ -150,7 +149,7 @@ def labeled(given: TextTable, options: Options) -> tuple[TextTable, int]:
     return given.take(rows), missing
 
 
-def target_of(given: TextTable, options: Options) -> Ints:
+def target_of(given: console.TextTable, options: Options) -> Ints:
     """1 (N) where a row was clicked and 0 where not.
 
     Raises:

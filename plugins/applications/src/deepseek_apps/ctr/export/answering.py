@@ -13,8 +13,7 @@ from deepseek_apps.ctr.data.typing import inputs_like
 from deepseek_apps.ctr.export.model import COLUMNS_KEY, FILE, OUTPUT, feeds_of
 from deepseek_apps.ctr.options import Options
 from deepseek_apps.ctr.table import Columns
-from deepseek_apps.shared.tables import read_csv
-from deepseek_core import errors
+from deepseek_core import console, errors
 
 _BATCH: Final = 1024
 
@@ -46,7 +45,7 @@ def answers(
     Raises:
         InputError: the file can't be read, or lacks a column.
     """
-    given = read_csv(source, delimiter=options.delimiter or None, encoding=options.encoding)
+    given = console.read_csv(source, delimiter=options.delimiter or None, encoding=options.encoding)
     inputs = inputs_like(given, columns_of(target / FILE))
     graph = session.load(target / FILE)
     plans: dict[int, Any] = {}

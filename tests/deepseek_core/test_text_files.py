@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_apps.shared.tables import read_csv
-from deepseek_apps.shared.text import read_text
-from deepseek_core import errors
+from deepseek_core import console, errors
 
 
 @pytest.fixture
@@ -28,46 +26,49 @@ def file(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_a_byte_order_mark_decides_the_encoding(file, encoding):
-    assert read_text(file("größe\n字".encode(encoding))) == "größe\n字"
+    assert console.read_text(file("größe\n字".encode(encoding))) == "größe\n字"
 
 
 def test_bytes_of_another_encoding_are_named_with_their_line(file):
     with pytest.raises(errors.InputError, match=r"data.csv, line 3: byte 0xfc is not utf-8"):
-        read_text(file(b"a\nb\nz\xfcrich\n"))
-    assert read_text(file(b"z\xfcrich"), encoding="cp1252") == "zürich"
+        console.read_text(file(b"a\nb\nz\xfcrich\n"))
+    assert console.read_text(file(b"z\xfcrich"), encoding="cp1252") == "zürich"
 
 
 def test_mixed_encodings_are_refused_at_the_first_line_that_is_another(file):
     mixed = "über\n".encode() + "über\n".encode("cp1252")
     with pytest.raises(errors.InputError, match="line 2: byte 0xfc"):
-        read_text(file(mixed))
+        console.read_text(file(mixed))
 
 
 def test_line_ends_become_line_feeds_and_separators_stay(file):
-    assert read_text(file("one\u2028still one\r\ntwo\rthree")) == "one\u2028still one\ntwo\nthree"
+    assert (
+        console.read_text(file("one\u2028still one\r\ntwo\rthree"))
+        == "one\u2028still one\ntwo\nthree"
+    )
 
 
 def test_what_is_no_text_file_is_refused(file, tmp_path):
     with pytest.raises(errors.InputError, match="line 2: a NUL character"):
-        read_text(file(b"a\nb\0"))
+        console.read_text(file(b"a\nb\0"))
     with pytest.raises(errors.InputError, match="can't be read: Is a directory"):
-        read_text(tmp_path)
+        console.read_text(tmp_path)
     with pytest.raises(errors.InputError, match="can't be read: No such file"):
-        read_text(tmp_path / "no")
+        console.read_text(tmp_path / "no")
     with pytest.raises(errors.InputError, match="has more than 4 bytes"):
-        read_text(file("12345"), most_nbytes=4)
+        console.read_text(file("12345"), most_nbytes=4)
     with pytest.raises(errors.ConfigError, match="no encoding 'utf-9'"):
-        read_text(file("a"), encoding="utf-9")
+        console.read_text(file("a"), encoding="utf-9")
 
 
 def test_a_gzip_file_is_read_as_what_it_holds(file):
     packed = gzip.compress("a,b\n1,ü\n".encode())
-    assert read_csv(file(packed)).column("b") == ["ü"]
+    assert console.read_csv(file(packed)).column("b") == ["ü"]
     with pytest.raises(errors.InputError, match="has more than 4 bytes"):
-        read_text(file(gzip.compress(bytes(1_000_000))), most_nbytes=4)
+        console.read_text(file(gzip.compress(bytes(1_000_000))), most_nbytes=4)
     for damaged in (packed[:-6], packed[:-5] + b"\x00" * 5, b"\x1f\x8bno"):
         with pytest.raises(errors.InputError, match="is a damaged gzip file"):
-            read_text(file(damaged))
+            console.read_text(file(damaged))
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
@@ -75,19 +76,19 @@ def test_a_pipe_is_read_as_a_file_is(pack, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(pack(b"a,b\n1,2\n"),))
     writer.start()
-    assert read_csv(tmp_path / "pipe").column("b") == ["2"]
+    assert console.read_csv(tmp_path / "pipe").column("b") == ["2"]
     writer.join(20)
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_the_delimiter_is_the_one_of_the_header(file, delimiter):
-    table = read_csv(file(f"a{delimiter}b\n1{delimiter}2\n3{delimiter}4\n"))
+    table = console.read_csv(file(f"a{delimiter}b\n1{delimiter}2\n3{delimiter}4\n"))
     assert dict(table.columns) == {"a": ["1", "3"], "b": ["2", "4"]}
     assert len(table) == 2
 
 
 def test_lines_are_those_of_the_file_though_cells_have_line_ends(file):
-    table = read_csv(file('a,b\n"one\ntwo",2\n\n3,4\n'))
+    table = console.read_csv(file('a,b\n"one\ntwo",2\n\n3,4\n'))
     assert table.lines == [2, 5]
     assert table.column("a") == ["one\ntwo", "3"]
 
@@ -107,15 +108,15 @@ def test_lines_are_those_of_the_file_though_cells_have_line_ends(file):
 )
 def test_a_file_that_is_no_table_is_refused(file, text, said):
     with pytest.raises(errors.InputError, match=said):
-        read_csv(file(text))
+        console.read_csv(file(text))
 
 
 def test_a_column_that_is_missing_names_the_nearest(file):
     path = file("clicked,age\n1,2\n")
     with pytest.raises(errors.InputError, match="did you mean 'clicked'"):
-        read_csv(path, needs=["click"])
+        console.read_csv(path, needs=["click"])
     with pytest.raises(errors.InputError, match="it has: clicked, age"):
-        read_csv(path).column("zzz")
+        console.read_csv(path).column("zzz")
 
 
 @pytest.mark.parametrize(
@@ -124,19 +125,19 @@ def test_a_column_that_is_missing_names_the_nearest(file):
     ids=["pandas", "R", "semicolons"],
 )  # fmt: skip
 def test_row_numbers_are_left_out(file, text):
-    table = read_csv(file(text))
+    table = console.read_csv(file(text))
     assert dict(table.columns) == {"a": ["1", "3"], "b": ["2", "4"]}
     assert table.is_indexed
 
 
 def test_columns_that_a_spreadsheet_left_empty_are_left_out(file):
-    table = read_csv(file("a, b,,\n1,2,,\n3,4, ,\n"))
+    table = console.read_csv(file("a, b,,\n1,2,,\n3,4, ,\n"))
     assert dict(table.columns) == {"a": ["1", "3"], "b": ["2", "4"]}
     assert not table.is_indexed
 
 
 def test_rows_that_are_taken_keep_their_lines(file):
-    table = read_csv(file("a\n1\n\n3\n4\n")).take([1, 2])
+    table = console.read_csv(file("a\n1\n\n3\n4\n")).take([1, 2])
     assert (table.column("a"), table.lines, len(table)) == (["3", "4"], [4, 5], 2)
 
 
@@ -149,10 +150,10 @@ def test_what_csv_writes_comes_back(tmp_path_factory, rows):
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL)
         writer.writerows([["a", "b"], *rows])
-    table = read_csv(path)
+    table = console.read_csv(path)
     found = [list(row) for row in zip(table.column("a"), table.column("b"), strict=True)]
     assert found == [[cell.replace("\r\n", "\n") for cell in row] for row in rows]
 
 
 def test_a_mark_in_the_middle_is_text(file):
-    assert read_text(file(b"a" + codecs.BOM_UTF8)) == "a\ufeff"
+    assert console.read_text(file(b"a" + codecs.BOM_UTF8)) == "a\ufeff"

@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 from typing import Final
 
-from deepseek_core import errors
+from deepseek_core.contracts.errors import ConfigError, InputError
 
 MOST_NBYTES: Final = 2 << 30
 _GZIP: Final = b"\x1f\x8b"
@@ -22,29 +22,23 @@ _MARKS: Final = (
 
 
 def read_text(path: Path, *, encoding: str = "utf-8", most_nbytes: int = MOST_NBYTES) -> str:
-    """The text of a file, line ends as line feeds; a byte-order mark decides the encoding.
-
-    Raises:
-        InputError: no such file, a larger one, bytes that are not of the encoding (says in which
-            line), or a NUL character.
-        ConfigError: there is no such encoding.
-    """
+    """See `console.read_text`."""
     content = read_content(path, most_nbytes=most_nbytes)
     try:
         text = content.decode(_marked(content) or encoding)
     except LookupError as error:
-        raise errors.ConfigError(
+        raise ConfigError(
             f"there is no encoding {encoding!r}", remedy="give utf-8, cp1252, gb18030, ..."
         ) from error
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise errors.InputError(
+        raise InputError(
             f"{path}, line {line}: byte 0x{content[error.start]:02x} is not {error.encoding}",
             remedy=f"iconv -f cp1252 -t utf-8 {path.name} (or whatever encoding that line is in)",
         ) from error
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise errors.InputError(f"{path}, line {line}: a NUL character", remedy="remove it")
+        raise InputError(f"{path}, line {line}: a NUL character", remedy="remove it")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -53,25 +47,21 @@ def _marked(content: bytes) -> str | None:
 
 
 def read_content(path: Path, *, most_nbytes: int = MOST_NBYTES) -> bytes:
-    """The bytes of a file, or those that a gzip file holds.
-
-    Raises:
-        InputError: no such file, more bytes, or a damaged gzip file.
-    """
+    """See `console.read_content`."""
     try:
         with path.open("rb") as file:
             is_gzip = file.peek(2)[:2] == _GZIP  # a pipe can't go back
             content = (gzip.GzipFile(fileobj=file) if is_gzip else file).read(most_nbytes + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise errors.InputError(
+        raise InputError(
             f"{path} is a damaged gzip file: {error}", remedy="fetch it once more"
         ) from error
     except OSError as error:
-        raise errors.InputError(
+        raise InputError(
             f"{path} can't be read: {error.strerror or error}", remedy="check the path"
         ) from error
     if len(content) > most_nbytes:
-        raise errors.InputError(
+        raise InputError(
             f"{path} has more than {most_nbytes:,} bytes, which are not read",
             remedy="give a part of it",
         )

@@ -12,15 +12,15 @@ from typing import Final
 
 import attrs
 
-from deepseek_apps.shared.text import read_text
-from deepseek_core import errors
+from deepseek_core.cli.text_files import read_text
+from deepseek_core.contracts.errors import InputError
 
 _DELIMITERS: Final = ",;\t|"
 _MOST_FIELD: Final = 1 << 24
 
 
 @attrs.frozen(kw_only=True)
-class Table:
+class TextTable:
     """Columns of text by name; `lines` are the numbers of the lines on which rows begin.
 
     `is_indexed` says that a first column without a name, as pandas and R write it, was left out.
@@ -43,13 +43,13 @@ class Table:
         if name not in self.columns:
             close = get_close_matches(name, self.columns, n=1)
             has = f"it has: {', '.join(self.columns)}"
-            raise errors.InputError(
+            raise InputError(
                 f"{self.path} has no column {name!r}",
                 remedy=f"did you mean {close[0]!r}?" if close else has,
             )
         return self.columns[name]
 
-    def take(self, rows: Sequence[int]) -> Table:
+    def take(self, rows: Sequence[int]) -> TextTable:
         """These rows alone."""
         columns = {name: [texts[row] for row in rows] for name, texts in self.columns.items()}
         return attrs.evolve(self, columns=columns, lines=[self.lines[row] for row in rows])
@@ -57,36 +57,27 @@ class Table:
 
 def read_csv(
     path: Path, *, needs: Iterable[str] = (), delimiter: str | None = None, encoding: str = "utf-8"
-) -> Table:
-    """Read a CSV file with a header; the delimiter is that of , ; tab | which the header has most.
-
-    Columns without a name are left out where that loses nothing: a first one, which numbers rows,
-    and those without a value.
-
-    Raises:
-        InputError: no such file, another encoding, no header or row, a row of another length, a
-            name twice or missing, an open quote, or a column of `needs` that is not there; says in
-            which line.
-    """
+) -> TextTable:
+    """See `console.read_csv`."""
     text = read_text(path, encoding=encoding)
     rows = _rows(text, path, delimiter or _delimiter(text))
     if not rows:
-        raise errors.InputError(f"{path} is empty", remedy="give a header and rows")
+        raise InputError(f"{path} is empty", remedy="give a header and rows")
     (_, header), *body = rows
     header = [name.strip() for name in header]
     _check_names(header, path)
     if not body:
-        raise errors.InputError(f"{path} has a header and no row", remedy="give rows")
+        raise InputError(f"{path} has a header and no row", remedy="give rows")
     for line, row in body:
         if len(row) != len(header):
-            raise errors.InputError(
+            raise InputError(
                 f"{path}, line {line}: {len(row)} cells, the header has {len(header)}",
                 remedy="correct that line, or put quotes around a cell with a delimiter",
             )
     _check_unnamed(header, body, path)
     columns = {name: [row[at] for _, row in body] for at, name in enumerate(header) if name}
     lines = [line for line, _ in body]
-    table = Table(path=path, columns=columns, lines=lines, is_indexed=not header[0])
+    table = TextTable(path=path, columns=columns, lines=lines, is_indexed=not header[0])
     for name in needs:
         table.column(name)
     return table
@@ -103,7 +94,7 @@ def _rows(text: str, path: Path, delimiter: str) -> list[tuple[int, list[str]]]:
                 rows.append((begins, row))
             begins = reader.line_num + 1
     except csv.Error as error:
-        raise errors.InputError(
+        raise InputError(
             f"{path}, line {begins}: {error}", remedy="close the quote that begins there"
         ) from error
     return rows
@@ -117,7 +108,7 @@ def _delimiter(text: str) -> str:
 def _check_names(header: Sequence[str], path: Path) -> None:
     twice = [name for name, count in Counter(filter(None, header)).items() if count > 1]
     if twice or not any(header):
-        raise errors.InputError(
+        raise InputError(
             f"{path}: the header names {twice[0]!r} twice" if twice else f"{path} has no header",
             remedy="give each column a name of its own",
         )
@@ -130,7 +121,7 @@ def _check_unnamed(
     for at, name in enumerate(header):
         for line, row in body if at and not name else ():
             if row[at].strip():
-                raise errors.InputError(
+                raise InputError(
                     f"{path}, line {line}: {row[at]!r} is in column {at + 1}, which has no name",
                     remedy="give each column a name of its own",
                 )
