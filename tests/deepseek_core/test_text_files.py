@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_core import console, errors
+from deepseek_core.cli.text_files import read_text
 
 
 @pytest.fixture
@@ -26,49 +27,46 @@ def file(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_a_byte_order_mark_decides_the_encoding(file, encoding):
-    assert console.read_text(file("größe\n字".encode(encoding))) == "größe\n字"
+    assert read_text(file("größe\n字".encode(encoding))) == "größe\n字"
 
 
 def test_bytes_of_another_encoding_are_named_with_their_line(file):
     with pytest.raises(errors.InputError, match=r"data.csv, line 3: byte 0xfc is not utf-8"):
-        console.read_text(file(b"a\nb\nz\xfcrich\n"))
-    assert console.read_text(file(b"z\xfcrich"), encoding="cp1252") == "zürich"
+        read_text(file(b"a\nb\nz\xfcrich\n"))
+    assert read_text(file(b"z\xfcrich"), encoding="cp1252") == "zürich"
 
 
 def test_mixed_encodings_are_refused_at_the_first_line_that_is_another(file):
     mixed = "über\n".encode() + "über\n".encode("cp1252")
     with pytest.raises(errors.InputError, match="line 2: byte 0xfc"):
-        console.read_text(file(mixed))
+        read_text(file(mixed))
 
 
 def test_line_ends_become_line_feeds_and_separators_stay(file):
-    assert (
-        console.read_text(file("one\u2028still one\r\ntwo\rthree"))
-        == "one\u2028still one\ntwo\nthree"
-    )
+    assert read_text(file("one\u2028still one\r\ntwo\rthree")) == "one\u2028still one\ntwo\nthree"
 
 
 def test_what_is_no_text_file_is_refused(file, tmp_path):
     with pytest.raises(errors.InputError, match="line 2: a NUL character"):
-        console.read_text(file(b"a\nb\0"))
+        read_text(file(b"a\nb\0"))
     with pytest.raises(errors.InputError, match="can't be read: Is a directory"):
-        console.read_text(tmp_path)
+        read_text(tmp_path)
     with pytest.raises(errors.InputError, match="can't be read: No such file"):
-        console.read_text(tmp_path / "no")
+        read_text(tmp_path / "no")
     with pytest.raises(errors.InputError, match="has more than 4 bytes"):
-        console.read_text(file("12345"), most_nbytes=4)
+        read_text(file("12345"), most_nbytes=4)
     with pytest.raises(errors.ConfigError, match="no encoding 'utf-9'"):
-        console.read_text(file("a"), encoding="utf-9")
+        read_text(file("a"), encoding="utf-9")
 
 
 def test_a_gzip_file_is_read_as_what_it_holds(file):
     packed = gzip.compress("a,b\n1,ü\n".encode())
     assert console.read_csv(file(packed)).column("b") == ["ü"]
     with pytest.raises(errors.InputError, match="has more than 4 bytes"):
-        console.read_text(file(gzip.compress(bytes(1_000_000))), most_nbytes=4)
+        read_text(file(gzip.compress(bytes(1_000_000))), most_nbytes=4)
     for damaged in (packed[:-6], packed[:-5] + b"\x00" * 5, b"\x1f\x8bno"):
         with pytest.raises(errors.InputError, match="is a damaged gzip file"):
-            console.read_text(file(damaged))
+            read_text(file(damaged))
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
@@ -156,4 +154,4 @@ def test_what_csv_writes_comes_back(tmp_path_factory, rows):
 
 
 def test_a_mark_in_the_middle_is_text(file):
-    assert console.read_text(file(b"a" + codecs.BOM_UTF8)) == "a\ufeff"
+    assert read_text(file(b"a" + codecs.BOM_UTF8)) == "a\ufeff"

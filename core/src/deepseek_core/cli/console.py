@@ -66,7 +66,6 @@ __all__ = [
     "read_csv",
     "read_own",
     "read_picture",
-    "read_text",
     "render_table",
     "run_child",
     "scatter",
@@ -120,28 +119,14 @@ def read_content(path: Path, *, most_nbytes: int = 2 << 30) -> bytes:
     return read(path, most_nbytes=most_nbytes)
 
 
-def read_text(path: Path, *, encoding: str = "utf-8", most_nbytes: int = 2 << 30) -> str:
-    """The text of a file, plain or gzip, line ends as line feeds.
-
-    A byte-order mark decides the encoding, else `encoding`; nothing is guessed.
-
-    Raises:
-        InputError: no such file, a larger one, bytes that are not of the encoding (says in which
-            line), or a NUL character.
-        ConfigError: there is no such encoding.
-    """
-    from deepseek_core.cli.text_files import read_text as read  # start-up counts
-
-    return read(path, encoding=encoding, most_nbytes=most_nbytes)
-
-
 def read_csv(
     path: Path, *, needs: Iterable[str] = (), delimiter: str | None = None, encoding: str = "utf-8"
 ) -> TextTable:
     """The columns of a CSV file with a header, as text; plain or gzip.
 
-    The delimiter is that of , ; tab | which the header has most. Columns without a name are left
-    out where that loses nothing: a first one, which numbers rows, and those without a value.
+    A byte-order mark decides the encoding, else `encoding`. The delimiter is that of , ; tab | which
+    the header has most. Columns without a name are left out where that loses nothing: a first one,
+    which numbers rows, and those without a value.
 
     Raises:
         InputError: no such file, another encoding, no header or row, a row of another length, a

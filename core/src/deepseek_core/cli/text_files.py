@@ -22,7 +22,13 @@ _MARKS: Final = (
 
 
 def read_text(path: Path, *, encoding: str = "utf-8", most_nbytes: int = MOST_NBYTES) -> str:
-    """See `console.read_text`."""
+    """The text of a file, line ends as line feeds; a byte-order mark decides the encoding.
+
+    Raises:
+        InputError: no such file, a larger one, bytes that are not of the encoding (says in which
+            line), or a NUL character.
+        ConfigError: there is no such encoding.
+    """
     content = read_content(path, most_nbytes=most_nbytes)
     try:
         text = content.decode(_marked(content) or encoding)
