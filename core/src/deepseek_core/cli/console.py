@@ -124,9 +124,9 @@ def read_csv(
 ) -> TextTable:
     """The columns of a CSV file with a header, as text; plain or gzip.
 
-    A byte-order mark decides the encoding, else `encoding`. The delimiter is that of , ; tab | which
-    the header has most. Columns without a name are left out where that loses nothing: a first one,
-    which numbers rows, and those without a value.
+    A byte-order mark decides the encoding, else `encoding`. The delimiter is that of , ; tab |
+    which the header has most. Columns without a name are left out where that loses nothing: a first
+    one, which numbers rows, and those without a value.
 
     Raises:
         InputError: no such file, another encoding, no header or row, a row of another length, a
