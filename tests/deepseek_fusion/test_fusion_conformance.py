@@ -6,6 +6,7 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 pytest.importorskip("PIL")
+pytest.importorskip("soundfile")
 pytest.importorskip("safetensors")
 
 from deepseek_fusion.conformance import TestTrimodal

@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 pytest.importorskip("PIL")
+pytest.importorskip("soundfile")
 
 import torch
 from safetensors.torch import save_file

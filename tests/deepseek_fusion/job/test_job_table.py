@@ -1,5 +1,6 @@
 """The user's table and its files: what is read, and which line is blamed for what can't be."""
 
+import os
 import wave
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("PIL")
+pytest.importorskip("soundfile")
 
+import soundfile
 from PIL import Image as image
 
 from deepseek_core import errors
@@ -149,6 +152,33 @@ def test_sounds_that_can_not_be_heard_are_refused_by_name(tmp_path) -> None:
             read_sound(tmp_path / "x.wav", 8000, 50)
     with pytest.raises(errors.InputError, match=r"none\.wav"):
         read_sound(tmp_path / "none.wav", 8000, 50)
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype"),
+    [("WAV", "FLOAT"), ("WAVEX", "PCM_24"), ("WAV", "ULAW"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"),
+     ("AIFF", "PCM_16"), ("MP3", "MPEG_LAYER_III")],
+)  # fmt: skip
+def test_sounds_of_other_tools_are_heard(tmp_path, kind: str, subtype: str) -> None:
+    tone = 0.5 * np.sin(np.arange(4000) * 0.2)
+    path = tmp_path / "x"
+    soundfile.write(path, np.stack((tone, tone), 1), 8000, format=kind, subtype=subtype)
+    got = read_sound(path, 8000, 3000)
+    assert len(got) == 3000
+    assert np.abs(got[1000:2000] - tone[1000:2000]).mean() < 0.02
+
+
+def test_a_sound_with_samples_that_are_no_numbers_is_refused(tmp_path) -> None:
+    samples = np.array([0.5, np.nan, 0.25])
+    soundfile.write(tmp_path / "x.wav", samples, 8000, subtype="FLOAT")
+    with pytest.raises(errors.InputError, match="no finite numbers"):
+        read_sound(tmp_path / "x.wav", 8000, 50)
+
+
+def test_a_pipe_keeps_nobody_waiting(tmp_path) -> None:
+    os.mkfifo(tmp_path / "x.wav")
+    with pytest.raises(errors.InputError, match="is not a file"):
+        read_sound(tmp_path / "x.wav", 8000, 50)
 
 
 def test_arrays_say_what_is_there(tmp_path) -> None:

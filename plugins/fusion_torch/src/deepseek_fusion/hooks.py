@@ -18,8 +18,10 @@ def ds_register_applications(ctx: HostContext) -> Iterable[ApplicationSpec]:
             factory="deepseek_fusion.job.app:Trimodal",
             options="deepseek_fusion.job.options:Options",
             tasks=("class", "retrieval"),
-            data="a CSV file of texts, pictures, sounds (WAV) and a label; cells may be empty",
+            data="a CSV file of texts, pictures, sounds and a label; cells may be empty",
             summary="tell classes apart by text, picture and sound together, or any of them",
-            requires=("torch", "onnx", "onnxruntime", "onnxscript", "PIL", "safetensors"),
+            requires=(
+                "torch", "onnx", "onnxruntime", "onnxscript", "PIL", "safetensors", "soundfile",
+            ),  # fmt: skip
         )
     ]

@@ -1,65 +1,62 @@
-"""Sounds from WAV files, as numbers from -1 to 1."""
+"""Sounds from files, as numbers from -1 to 1."""
 
 from __future__ import annotations
 
-import wave
 from pathlib import Path
-from typing import Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from deepseek_core import errors
 
-_TYPES: Final = {1: "u1", 2: "<i2", 4: "<i4"}
-
 
 def read_sound(path: Path, rate: int, longest: int) -> npt.NDArray[np.float32]:
-    """Read a WAV file of whole numbers, its channels averaged, its first `longest` samples.
+    """Read a sound, its channels averaged, its first `longest` samples.
+
+    WAV of any width, whole numbers or floats, and what else libsndfile reads: FLAC, OGG, MP3, AIFF.
 
     Raises:
-        InputError: it is missing, damaged, empty, of another rate, or not of whole numbers.
+        InputError: it is missing, damaged, empty, of another rate, or has samples that are not
+            finite; or soundfile is not installed.
     """
+    soundfile = _soundfile()
+    if not path.is_file():  # a pipe would keep us waiting
+        raise errors.InputError(f"{path} is not a file", remedy="check the path in the table")
     try:
-        with wave.open(str(path), "rb") as file:
-            found_rate, nbytes, channels = (
-                file.getframerate(), file.getsampwidth(), file.getnchannels()
-            )  # fmt: skip
-            _check(path, found_rate, rate, nbytes)
-            frames = file.readframes(longest)
-    except (OSError, EOFError, wave.Error) as error:
-        told = getattr(error, "strerror", None) or str(error) or "it ends too early"
+        with soundfile.SoundFile(path) as file:
+            _check_rate(path, file.samplerate, rate)
+            samples = file.read(longest, dtype="float32", always_2d=True)
+    except (OSError, soundfile.SoundFileError) as error:
         raise errors.InputError(
-            f"{path} can't be read: {told}", remedy="save it as WAV with whole numbers (PCM)"
+            f"{path} can't be read: {getattr(error, 'error_string', error)}",
+            remedy="save it as WAV of 16 bits",
         ) from error
-    whole = len(frames) // (nbytes * channels) * nbytes * channels
-    if not whole:
+    if not len(samples):
         raise errors.InputError(
             f"{path} has no samples", remedy="leave its cell empty: the sound is missing then"
         )
-    samples = _numbers(frames[:whole], nbytes).reshape(-1, channels)
-    return np.asarray(samples.mean(1, dtype=np.float32), np.float32)
-
-
-def _check(path: Path, found_rate: int, rate: int, nbytes: int) -> None:
-    if found_rate != rate:
+    if not np.isfinite(samples).all():
         raise errors.InputError(
-            f"{path} has {found_rate} samples a second, the job takes {rate}",
-            remedy=f"--set rate={found_rate}, or convert all to one rate",
+            f"{path} has samples that are no finite numbers", remedy="save it as WAV of 16 bits"
         )
-    if nbytes not in (1, 2, 3, 4):
+    return np.asarray(samples.mean(1, dtype=np.float32))
+
+
+def _soundfile() -> Any:
+    try:
+        import soundfile
+    except (ImportError, OSError) as error:  # OSError: there is no libsndfile
         raise errors.InputError(
-            f"{path} has samples of {8 * nbytes} bits", remedy="save it with 16 bits"
+            f"reading sounds needs soundfile, which can't be imported: {error}",
+            remedy="pip install soundfile",
+        ) from error
+    return soundfile
+
+
+def _check_rate(path: Path, found: int, rate: int) -> None:
+    if found != rate:
+        raise errors.InputError(
+            f"{path} has {found} samples a second, the job takes {rate}",
+            remedy=f"--set rate={found}, or convert all to one rate",
         )
-
-
-def _numbers(frames: bytes, nbytes: int) -> npt.NDArray[np.float32]:
-    if nbytes == 3:
-        raw = np.frombuffer(frames, np.uint8).reshape(-1, 3)
-        wide = np.zeros((len(raw), 4), np.uint8)
-        wide[:, 1:] = raw
-        return np.asarray(wide.view("<i4")[:, 0] / 2.0**31, np.float32)
-    values = np.frombuffer(frames, np.dtype(_TYPES[nbytes]))
-    if nbytes == 1:  # eight bits have no sign
-        return np.asarray((values - 128.0) / 128.0, np.float32)
-    return np.asarray(values / 2.0 ** (8 * nbytes - 1), np.float32)
