@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from deepseek_core import ApplicationSpec, HostContext, hookimpl, hooks
 
 conformance = "deepseek_fusion.conformance"
+_REQUIRES = ("torch", "onnx", "onnxruntime", "onnxscript", "PIL", "safetensors", "soundfile")
 
 
 @hookimpl(hooks.ds_register_applications)
@@ -20,8 +21,6 @@ def ds_register_applications(ctx: HostContext) -> Iterable[ApplicationSpec]:
             tasks=("class", "retrieval"),
             data="a CSV file of texts, pictures, sounds and a label; cells may be empty",
             summary="tell classes apart by text, picture and sound together, or any of them",
-            requires=(
-                "torch", "onnx", "onnxruntime", "onnxscript", "PIL", "safetensors", "soundfile",
-            ),  # fmt: skip
+            requires=_REQUIRES,
         )
     ]
