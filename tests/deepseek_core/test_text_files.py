@@ -69,6 +69,21 @@ def test_a_gzip_file_is_read_as_what_it_holds(file):
             read_text(file(damaged))
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PAR1\x15\x04", "is a Parquet file, not text"),
+        (b"PK\x03\x04\x14\x00", r"as spreadsheets \(.xlsx\) are, not text"),
+        (gzip.compress(b"\x89HDF\r\n"), "is an HDF5 file, not text"),
+        (b'[\n {"a": 1, "b": 2}]', "is JSON, not CSV"),
+        (b'{"a": 1, "b": 2}\n{"a": 3, "b": 4}\n', "is JSON, not CSV"),
+    ],
+)
+def test_a_file_of_another_kind_is_told_as_what_it_is(file, content, said):
+    with pytest.raises(errors.InputError, match=said):
+        console.read_csv(file(content))
+
+
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_a_pipe_is_read_as_a_file_is(pack, tmp_path):
     os.mkfifo(tmp_path / "pipe")

@@ -172,6 +172,23 @@ def test_a_text_that_could_be_a_number_is_a_text_among_texts(tmp_path: Path) -> 
     assert data.table.inputs.columns.categories == ("title", "month")
 
 
+def test_names_with_spaces_can_be_pasted(tmp_path: Path) -> None:
+    lines = [f"{row},{line}" for row, line in enumerate(lines_of())]
+    path = file_of(tmp_path, lines, "sample number,x,month,user id,when,y")
+    told = " ".join(read(path)[1].notes)
+    assert "--set 'drop=sample number'" in told
+    assert "--set 'group=user id'" in told
+
+
+@pytest.mark.parametrize("first", ["2012/01/01", "2012-01-01", "2012-01-01T08:00:00+01:00"])
+def test_dates_with_the_year_first_are_times(tmp_path: Path, first: str) -> None:
+    lines = [line.replace(f",{row},", f",{2_000_000_000 + row},", 1)
+             for row, line in enumerate(lines_of())]  # fmt: skip
+    lines.append(f"0.5,Feb,1,{first},0")
+    data, _ = read(file_of(tmp_path, lines), split="time", time="when", drop="")
+    assert 200 in data.rows_of("train")
+
+
 def test_columns_that_name_rows_or_their_owners_are_told(tmp_path: Path) -> None:
     lines = [f"{row},{line}" for row, line in enumerate(lines_of())]
     path = file_of(tmp_path, lines, "seqno,x,month,user,when,y")

@@ -109,10 +109,11 @@ def open_url(url: str, **options: Any) -> tuple[Any, str]:
 
 
 def read_content(path: Path, *, most_nbytes: int = 2 << 30) -> bytes:
-    """The bytes of a file, or those that a gzip file holds.
+    """The bytes of a text file, or those that a gzip file holds.
 
     Raises:
-        InputError: no such file, more bytes, or a damaged gzip file.
+        InputError: no such file, more bytes, a damaged gzip file, or what begins like a file of
+            another kind (Parquet, a spreadsheet, an archive).
     """
     from deepseek_core.cli.text_files import read_content as read  # start-up counts
 

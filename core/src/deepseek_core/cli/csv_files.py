@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -16,6 +17,7 @@ from deepseek_core.cli.text_files import read_text
 from deepseek_core.contracts.errors import InputError
 
 _DELIMITERS: Final = ",;\t|"
+_JSON: Final = re.compile(r'\s*(\{\s*"|\[\s*[\[{])')
 _MOST_FIELD: Final = 1 << 24
 
 
@@ -60,6 +62,11 @@ def read_csv(
 ) -> TextTable:
     """See `console.read_csv`."""
     text = read_text(path, encoding=encoding)
+    if _JSON.match(text):
+        raise InputError(
+            f"{path} is JSON, not CSV",
+            remedy="save it as CSV, such as by pandas: read_json(...).to_csv(..., index=False)",
+        )
     rows = _rows(text, path, delimiter or _delimiter(text))
     if not rows:
         raise InputError(f"{path} is empty", remedy="give a header and rows")

@@ -19,14 +19,22 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_OTHERS: Final = {
+    b"PAR1": "a Parquet file", b"PK\x03\x04": "a zip archive, as spreadsheets (.xlsx) are",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet or document of old Office", b"\x89HDF": "an HDF5 file",
+    b"ARROW1": "an Arrow file", b"SQLite format 3": "a database of SQLite", b"\x80\x04": "a pickle",
+    b"BZh": "packed by bzip2", b"\xfd7zXZ\x00": "packed by xz",
+    b"\x28\xb5\x2f\xfd": "packed by zstd",
+}  # fmt: skip
+"""What files begin with that people take for text."""
 
 
 def read_text(path: Path, *, encoding: str = "utf-8", most_nbytes: int = MOST_NBYTES) -> str:
     """The text of a file, line ends as line feeds; a byte-order mark decides the encoding.
 
     Raises:
-        InputError: no such file, a larger one, bytes that are not of the encoding (says in which
-            line), or a NUL character.
+        InputError: no such file, a larger one, one of a kind that is not text, bytes that are not
+            of the encoding (says in which line), or a NUL character.
         ConfigError: there is no such encoding.
     """
     content = read_content(path, most_nbytes=most_nbytes)
@@ -70,5 +78,10 @@ def read_content(path: Path, *, most_nbytes: int = MOST_NBYTES) -> bytes:
         raise InputError(
             f"{path} has more than {most_nbytes:,} bytes, which are not read",
             remedy="give a part of it",
+        )
+    other = next((kind for begin, kind in _OTHERS.items() if content.startswith(begin)), None)
+    if other:
+        raise InputError(
+            f"{path} is {other}, not text", remedy="save or unpack it as text, such as CSV in UTF-8"
         )
     return content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Final
@@ -53,7 +54,7 @@ def telling_columns(table: Table, parts: Rows) -> list[str]:
         if alone >= TELLING:
             found.append(
                 f"the column {field.name} alone tells the target (AUC {alone:.3f}): leave it out "
-                f"if it is known only afterwards (--set drop={field.name})"
+                f"if it is known only afterwards: {_setting('drop', field.name)}"
             )
     return found
 
@@ -70,7 +71,7 @@ def codes_perhaps(table: Table) -> list[str]:
         return []
     return [
         f"read as numbers, and of at most {_FEW} whole values: {', '.join(found)}; "
-        f"if they are codes: --set categories={','.join(found)}"
+        f"if they are codes: {_setting('categories', *found)}"
     ]
 
 
@@ -94,11 +95,17 @@ def names_perhaps(table: Table, options: Options) -> list[str]:
     if unlike:
         found.append(
             f"another value in each row: {', '.join(unlike)}; nothing can be learned from a name: "
-            f"--set drop={','.join(unlike)}"
+            f"{_setting('drop', *unlike)}"
         )
     if alike and options.split == "random":
         found.append(
             f"{', '.join(alike)}: if rows of one are alike, and the model is for new ones, keep "
-            f"them whole: --set split=group --set group={alike[0]}"
+            f"them whole: --set split=group {_setting('group', alike[0])}"
         )
     return found
+
+
+def _setting(name: str, *values: str) -> str:
+    """An option as one pastes it into a shell."""
+    joined = ",".join(values)
+    return f"--set {shlex.quote(f'{name}={joined}')}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, Final
@@ -17,6 +18,7 @@ from deepseek_apps.shared.splits import PARTS, Split, named_split, split
 from deepseek_core import console, errors
 
 _LEAST_OF_A_KIND: Final = 2
+_YEAR_FIRST: Final = re.compile(r"(\d{4})/(\d\d)/(\d\d)")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -127,7 +129,7 @@ def times_of(given: console.TextTable, name: str) -> npt.NDArray[np.float64]:
         except ValueError as error:
             raise errors.InputError(
                 f"{given.path}, line {given.lines[row]}: {name} is {text!r}, which is no time",
-                remedy="write numbers, or dates such as 2026-11-30T21:00:00",
+                remedy="write numbers, or dates with the year first, such as 2026-11-30T21:00:00",
             ) from error
     return found
 
@@ -136,7 +138,7 @@ def _moment(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        at = datetime.datetime.fromisoformat(text)
+        at = datetime.datetime.fromisoformat(_YEAR_FIRST.sub(r"\1-\2-\3", text))
         return (at if at.tzinfo else at.replace(tzinfo=datetime.UTC)).timestamp()
     if not np.isfinite(value):
         raise ValueError(text)
