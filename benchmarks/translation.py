@@ -15,7 +15,8 @@ research and education alone, so it lies in no repository).
    beside them seed by seed.
 2. Greedy translation of test2016 by the exported model and by the eager one, which keeps keys and
    values from token to token and drops texts that have ended: equal token by token, and seconds
-   for a text at a time and for 32. One thread each, in turn.
+   for a text at a time and for 32. One thread each, in turn. The exported one in int8 stands beside
+   them, with its BLEU.
 
 `--work` is where trainings live; those that are there are gone on from. Each leaves translations
 and facts in WORK/kept, which `--kept` scores again without a training (part 2 is then not run).
@@ -233,6 +234,7 @@ def _speed(report: Report, folder: Path, texts: Mapping[str, Sequence[str]]) -> 
     model = load_model(run, run.folder / WEIGHTS)
     convert(model, vocabulary.pieces, folder / "speed")
     deployed = Deployed(folder / "speed", vocabulary)
+    rounded = Deployed(folder / "speed", vocabulary, compute="int8")
     most = run.options.longest
     for part in ("val", "test"):
         rows = vocabulary.source(texts[f"{part}.en"], "de")
@@ -244,6 +246,8 @@ def _speed(report: Report, folder: Path, texts: Mapping[str, Sequence[str]]) -> 
             len(rows),
             "",
         )
+        if part == "test":
+            _print_int8(exported, rounded.translate(rows, most), vocabulary, texts["test.de"])
     rows = vocabulary.source(texts["test.en"][:320], "de")
     for size in BATCHES:
         ordered = sorted(rows[: 32 if size == 1 else 320], key=len)
@@ -252,6 +256,9 @@ def _speed(report: Report, folder: Path, texts: Mapping[str, Sequence[str]]) -> 
             "eager": lambda batches=batches: [greedy(model, one, most) for one in batches],  # type: ignore[misc]
             "ctranslate2": lambda batches=batches: [  # type: ignore[misc]
                 deployed.translate(one, most, batch=64) for one in batches
+            ],
+            "ctranslate2 in int8": lambda batches=batches: [  # type: ignore[misc]
+                rounded.translate(one, most, batch=64) for one in batches
             ],
         }
         timings = interleave(ways, rounds=9, seconds=60, clock=time.process_time)
@@ -263,6 +270,21 @@ def _speed(report: Report, folder: Path, texts: Mapping[str, Sequence[str]]) -> 
             f"CTranslate2 over eager PyTorch with a cache, greedy, batch {size}",
             taken["eager"] / taken["ctranslate2"], BAR_SPEED,
         )  # fmt: skip
+        report.at_least(
+            f"CTranslate2 in int8, whose words may differ, batch {size}",
+            taken["eager"] / taken["ctranslate2 in int8"], BAR_SPEED,
+        )  # fmt: skip
+
+
+def _print_int8(
+    exact: Sequence[Any], rounded: Sequence[Any], vocabulary: Any, references: Sequence[str]
+) -> None:
+    from deepseek_apps.translate.scoring import Scorer
+
+    scorer = Scorer([[text] for text in references], "de")
+    bleu = [scorer.score(vocabulary.decode(rows)).bleu for rows in (exact, rounded)]
+    alike = sum(one == other for one, other in zip(exact, rounded, strict=True))
+    print(f"greedy BLEU {bleu[0]:.2f}, in int8 {bleu[1]:.2f}; {alike} of {len(exact)} texts alike")
 
 
 if __name__ == "__main__":

@@ -121,6 +121,8 @@ def test_all_translations_of_a_source_are_its_references() -> None:
         ({"updates": 0}, "updates"),
         ({"temperature": float("nan")}, "temperature"),
         ({"source_language": "../x"}, "code of a language"),
+        ({"compute": "int8"}, "the engine is session"),
+        ({"compute": "int4", "engine": "ctranslate2"}, "int4"),
         ({"width": 100, "heads": 3}, None),
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any, Final
 import attrs
 import numpy as np
 
+from deepseek_apps.translate.options import Options
 from deepseek_apps.translate.prepared import VOCABULARY
 from deepseek_apps.translate.run_folder import Run
 from deepseek_apps.translate.search import beam_search
@@ -133,7 +134,7 @@ def _lines(path: Path, vocabulary: Vocabulary, facts: Mapping[str, Any]) -> Iter
 
 
 def answers(
-    target: Path, inputs: Sequence[Path], session: Session, *, engine: str, beam: int
+    target: Path, inputs: Sequence[Path], session: Session, options: Options
 ) -> Iterator[dict[str, Any]]:
     """A row for each line, in order; an empty line has an empty translation.
 
@@ -143,8 +144,8 @@ def answers(
     facts = read_facts(target)
     vocabulary = Vocabulary.load(target / VOCABULARY, facts["vocabulary"])
     lines = read_inputs(inputs, vocabulary, facts)
-    translate = _engine(target, session, vocabulary, engine, beam)
-    count = _AT_ONCE if engine == MODEL else 1
+    translate = _engine(target, session, vocabulary, options)
+    count = _AT_ONCE if options.engine == MODEL else 1
     for begin in range(0, len(lines), count):
         several = lines[begin : begin + count]
         rows = [line.row for line in several if line.row]
@@ -154,14 +155,14 @@ def answers(
             yield _answer(line, vocabulary.decode([found])[0])
 
 
-def _engine(target: Path, session: Session, vocabulary: Vocabulary, engine: str, beam: int) -> Any:
-    if engine == MODEL:
+def _engine(target: Path, session: Session, vocabulary: Vocabulary, options: Options) -> Any:
+    if options.engine == MODEL:
         from deepseek_apps.translate.deployed import Deployed
 
-        deployed = Deployed(target / MODEL, vocabulary)
-        return lambda rows, most: deployed.translate(rows, most, beam=beam)
+        deployed = Deployed(target / MODEL, vocabulary, compute=options.compute)
+        return lambda rows, most: deployed.translate(rows, most, beam=options.beam)
     steps = Steps(session, target)
-    return lambda rows, most: [steps.translate(row, most, beam) for row in rows]
+    return lambda rows, most: [steps.translate(row, most, options.beam) for row in rows]
 
 
 def _answer(line: Line, translation: str) -> dict[str, Any]:

@@ -18,14 +18,16 @@ class Deployed:
     Legend: `_pieces` by number, `_numbers` by piece, `_translator` is CTranslate2's.
     """
 
-    def __init__(self, folder: Path, vocabulary: Vocabulary, threads: int = 1) -> None:
+    def __init__(
+        self, folder: Path, vocabulary: Vocabulary, threads: int = 1, compute: str = "float32"
+    ) -> None:
         import ctranslate2
 
         self._pieces = vocabulary.pieces
         self._numbers = {piece: number for number, piece in enumerate(self._pieces)}
         try:
             self._translator: Any = ctranslate2.Translator(
-                str(folder), device="cpu", compute_type="float32", inter_threads=1,
+                str(folder), device="cpu", compute_type=compute, inter_threads=1,
                 intra_threads=threads,
             )  # fmt: skip
         except (RuntimeError, ValueError) as error:

@@ -108,7 +108,7 @@ class Translate(applications.Application):
         """
         from deepseek_apps.translate.answering import answers
 
-        return answers(target, inputs, session, engine=self.options.engine, beam=self.options.beam)
+        return answers(target, inputs, session, self.options)
 
     def _run(self, seed: int, context: applications.ApplicationContext) -> Run:
         options = self.options

@@ -10,6 +10,7 @@ from deepseek_core import errors
 
 KINDS: Final = ("unigram", "bpe")
 ENGINES: Final = ("session", "ctranslate2")
+COMPUTES: Final = ("float32", "int8")
 PRECISIONS: Final = ("fp32", "bf16")
 TASKS: Final = ("main", "reverse", "languages", "denoise")
 """Main alone, or with: the other direction, other languages, denoising of the target."""
@@ -53,6 +54,10 @@ class Options:
     engine: Literal["session", "ctranslate2"] = _option(
         "session", "what `run` translates with", at_run=True
     )
+    compute: Literal["float32", "int8"] = _option(
+        "float32", "what ctranslate2 multiplies; int8 is faster, and may choose other words",
+        at_run=True,
+    )  # fmt: skip
     license: str = _option("", "license of the data, for the report")
     source: str = _option("", "where the data are from, for the report")
 
@@ -99,9 +104,15 @@ class Options:
         for name, known in (
             ("vocabulary_kind", KINDS),
             ("engine", ENGINES),
+            ("compute", COMPUTES),
             ("precision", PRECISIONS),
         ):
             _one_of(name, getattr(self, name), known)
+        if self.compute != COMPUTES[0] and self.engine != "ctranslate2":
+            raise errors.ConfigError(
+                f"compute is {self.compute}, and the engine is {self.engine}",
+                remedy=f"--set engine=ctranslate2 --set compute={self.compute}",
+            )
 
     @property
     def task_names(self) -> tuple[str, ...]:
