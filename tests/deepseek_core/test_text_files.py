@@ -84,6 +84,11 @@ def test_a_file_of_another_kind_is_told_as_what_it_is(file, content, said):
         console.read_csv(file(content))
 
 
+@pytest.mark.parametrize("name", ["PAR1", "ARROW1", "BZh", "PK", "[x]", "{x}"])
+def test_a_column_may_be_called_as_other_files_begin(file, name):
+    assert console.read_csv(file(f"{name},b\n1,2\n")).column(name) == ["1"]
+
+
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_a_pipe_is_read_as_a_file_is(pack, tmp_path):
     os.mkfifo(tmp_path / "pipe")

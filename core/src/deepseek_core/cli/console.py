@@ -108,16 +108,16 @@ def open_url(url: str, **options: Any) -> tuple[Any, str]:
     return opened(url, **options)
 
 
-def read_content(path: Path, *, most_nbytes: int = 2 << 30) -> bytes:
+def read_content(path: Path) -> bytes:
     """The bytes of a text file, or those that a gzip file holds.
 
     Raises:
-        InputError: no such file, more bytes, a damaged gzip file, or what begins like a file of
-            another kind (Parquet, a spreadsheet, an archive).
+        InputError: no such file, more than 2 GiB, a damaged gzip file, or what begins like a file
+            of another kind (Parquet, a spreadsheet, an archive).
     """
     from deepseek_core.cli.text_files import read_content as read  # start-up counts
 
-    return read(path, most_nbytes=most_nbytes)
+    return read(path)
 
 
 def read_csv(
